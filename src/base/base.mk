@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: ISC
+# base.mk - what src/base adds to the build
+
+libparts_a_SOURCES += src/base/must.c src/base/must.h src/base/bytes.h \
+	src/base/env.c src/base/env.h src/base/chunk.h src/banned.h
