@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: ISC */
+/* pool.c - the lanes of this process; the contract is in pool.h */
+
+#include "shm/pool.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "shm/jobs.h"
+#include "shm/ring.h"
+
+#define LOOK_NS		1000000000u	/* between looks at a lane's file */
+#define RETRY_NS	1000000000u	/* after an opening that failed */
+#define SPINS_LONG	20000		/* for what is rare: about 0.5 ms */
+#define REBALANCE_AFTER	64		/* collisions on a shared lane */
+
+struct pool pool;
+static _Thread_local struct lease lease_own;
+static pthread_key_t lease_key;
+static pthread_once_t lease_once = PTHREAD_ONCE_INIT;
+static int lease_error;
+
+static inline void
+relax(void)
+{
+#if defined(__x86_64__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static bool
+lock_try(_Atomic uint32_t *lock)
+{
+	/* acquire: pairs with the release in lock_give() */
+	return atomic_load_explicit(lock, memory_order_relaxed) == 0 &&
+	    atomic_exchange_explicit(lock, 1, memory_order_acquire) == 0;
+}
+
+static bool
+lock_spin(_Atomic uint32_t *lock, unsigned spins)
+{
+	while (!lock_try(lock)) {
+		if (spins-- == 0)
+			return false;
+		relax();
+	}
+	return true;
+}
+
+static void
+lock_give(_Atomic uint32_t *lock)
+{
+	atomic_store_explicit(lock, 0, memory_order_release);
+}
+
+static bool
+is_open(const struct lane *l)
+{
+	return atomic_load_explicit(&l->open, memory_order_acquire) != 0;
+}
+
+static uint64_t
+mono(void)
+{
+	return pool.conf.sys->mono_ns(pool.conf.sys->arg);
+}
+
+struct lease *
+pool_lease(void)
+{
+	return &lease_own;
+}
+
+/* ---- once per process ---- */
+
+/* A thread ends: its lane goes back. */
+static void
+lease_end(void *p)
+{
+	struct lease *lease = p;
+
+	if (lease->lane != NULL &&
+	    lease->epoch == atomic_load(&pool.epoch) &&
+	    atomic_load(pool.fork_word) == POOL_READY)
+		atomic_fetch_sub(&lease->lane->users, 1);
+	lease->lane = NULL;
+}
+
+static void
+forked_child(void)
+{
+	atomic_store(pool.fork_word, POOL_FORKED);
+}
+
+static void
+init_once(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	p = mmap(NULL, page, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED) {
+		lease_error = -ENOMEM;
+		return;
+	}
+	pool.fork_word = p;
+	atomic_store(pool.fork_word, POOL_READY);
+	/* Kernels before 4.14 and some sandboxes: a handler does what it can. */
+	if (madvise(p, page, MADV_WIPEONFORK) < 0)
+		lease_error = -pthread_atfork(NULL, NULL, forked_child);
+	if (lease_error == 0)
+		lease_error = -pthread_key_create(&lease_key, lease_end);
+}
+
+int
+pool_init(void)
+{
+	pthread_once(&lease_once, init_once);
+	return lease_error;
+}
+
+/* ---- one lane ---- */
+
+static uint64_t
+refused_sum(const struct lane_producer *p)
+{
+	uint64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < LANE_SEVERITIES; i++)
+		sum += atomic_load_explicit(&p->refused[i],
+		    memory_order_relaxed);
+	return sum;
+}
+
+static void
+stats_add(struct emplog_stats *st, const struct lane_producer *p)
+{
+	st->written += atomic_load_explicit(&p->records,
+	    memory_order_relaxed);
+	st->refused += refused_sum(p);
+	st->oversize += atomic_load_explicit(&p->oversize,
+	    memory_order_relaxed);
+	st->shortened += atomic_load_explicit(&p->shortened,
+	    memory_order_relaxed);
+	st->redacted += atomic_load_explicit(&p->redacted,
+	    memory_order_relaxed);
+}
+
+/*
+ * The first lane may use the whole ring and the disk behind it; the others
+ * only half of the ring, for one program with many threads must not take the
+ * room from those that come after it: its threads can share.
+ */
+static int
+lane_open(struct lane *l)
+{
+	bool first = l == &pool.lane[0];
+	struct pool_conf *c = &pool.conf;
+	struct writer_conf conf = {
+		.sys = c->sys,
+		.ring_dir = c->ring_dir,
+		.lane_bytes = c->lane_bytes,
+		.ring_max = ring_room(c->sys, c->ring_dir, c->ring_max),
+		.ring_owner = c->ring_owner,
+		.identity = c->identity,
+		.identity_len = c->identity_len,
+		/* In emplog_open(), or a child's first call: never again. */
+		.patient = first && atomic_load(&pool.try_ns) == 0,
+	};
+	int r;
+
+	if (first && c->state_dir[0] != '\0')
+		conf.state_dir = c->state_dir;
+	if (!first) {
+		conf.ring_max /= 2;
+		conf.flags |= LANE_F_EXTRA;
+	}
+	r = writer_open(&l->w, &conf);
+	if (first)
+		atomic_store(&pool.error, r);
+	if (r < 0)
+		return r;
+	if (l->w.made_ring)
+		atomic_store(&pool.made_ring, 1);
+	l->looked_mono_ns = l->opened_mono_ns = mono();
+	atomic_store(&l->gap, 0);
+	atomic_store_explicit(&l->open, 1, memory_order_release);
+	if (first)
+		jobs_mirror_all(&l->w);
+	return 0;
+}
+
+/* Under its lock. */
+static void
+lane_close(struct lane *l, bool clean)
+{
+	struct emplog_stats st = { 0 };
+
+	stats_add(&st, l->w.prod);
+	atomic_fetch_add(&pool.written, st.written);
+	atomic_fetch_add(&pool.refused, st.refused);
+	atomic_fetch_add(&pool.oversize, st.oversize);
+	atomic_fetch_add(&pool.shortened, st.shortened);
+	atomic_fetch_add(&pool.redacted, st.redacted);
+	atomic_store(&l->open, 0);
+	writer_close(&l->w, clean);
+}
+
+/*
+ * Under its lock: is the lane still the agent's?  If not, a new one takes its
+ * place; the old one is closed cleanly, for this process goes on.  A lane
+ * younger than a second is kept (the agent looks once more after that long):
+ * an agent gone wrong cannot make us open one per record.
+ */
+static int
+lane_look(struct lane *l, uint64_t wall_ns)
+{
+	uint64_t now;
+	bool retired;
+
+	retired = atomic_load_explicit(&l->w.agent->retired,
+	    memory_order_relaxed) != 0;
+	l->looked_wall_ns = wall_ns;
+	now = mono();
+	/* The record's time may be the caller's, and jump: this does not. */
+	if (now - (retired ? l->opened_mono_ns : l->looked_mono_ns) < LOOK_NS)
+		return 0;
+	l->looked_mono_ns = now;
+	if (!writer_retired(&l->w))
+		return 0;
+	lane_close(l, true);
+	if (lane_open(l) == 0)
+		return 0;
+	atomic_store(&pool.try_ns, now + RETRY_NS);
+	return -ENOSYS;
+}
+
+/* ---- leases ---- */
+
+static struct lane *
+least_used(void)
+{
+	struct lane *l, *best = NULL;
+
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
+		if (is_open(l) && (best == NULL ||
+		    atomic_load(&l->users) < atomic_load(&best->users)))
+			best = l;
+	}
+	return best;
+}
+
+/* Mapped before it is needed, so that counting is one add. */
+static void
+ctl_find(void)
+{
+	const struct pool_conf *c = &pool.conf;
+
+	atomic_store(&pool.ctl, ring_ctl_map(c->sys, c->ring_dir,
+	    c->ring_owner));
+}
+
+/* One more lane, if one may be tried for now.  Under pool.opening. */
+static struct lane *
+open_another(void)
+{
+	struct lane *l;
+	uint64_t now = mono();
+
+	if (now < atomic_load(&pool.try_ns))
+		return NULL;
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++)
+		if (!is_open(l) && lock_try(&l->lock))
+			break;
+	if (l == pool.lane + POOL_LANES)
+		return NULL;
+	if (lane_open(l) < 0) {
+		atomic_store(&pool.try_ns, now + RETRY_NS);
+		lock_give(&l->lock);
+		if (atomic_load(&pool.ctl) == NULL)
+			ctl_find();
+		return NULL;
+	}
+	lock_give(&l->lock);
+	return l;
+}
+
+/* A lane nobody has, else a new one, else the one fewest have. */
+static struct lane *
+choose(void)
+{
+	bool mine = lock_spin(&pool.opening, SPINS_LONG);
+	struct lane *l = least_used(), *other;
+
+	/* Somebody opens for long: whatever there is serves for now. */
+	if (mine && (l == NULL || atomic_load(&l->users) > 0)) {
+		other = open_another();
+		if (other != NULL)
+			l = other;
+	}
+	if (l != NULL)
+		atomic_fetch_add(&l->users, 1);
+	if (mine)
+		lock_give(&pool.opening);
+	return l;
+}
+
+static void
+lease_drop(struct lease *lease)
+{
+	if (lease->lane != NULL && lease->epoch == atomic_load(&pool.epoch))
+		atomic_fetch_sub(&lease->lane->users, 1);
+	lease->lane = NULL;
+}
+
+static void
+lease_renew(struct lease *lease)
+{
+	lease_drop(lease);
+	lease->contended = 0;
+	lease->epoch = atomic_load(&pool.epoch);
+	lease->lane = choose();
+	if (lease->lane != NULL)
+		(void)pthread_setspecific(lease_key, lease);
+}
+
+bool
+pool_lock(struct lane *l, unsigned spins)
+{
+	if (!is_open(l) || !lock_spin(&l->lock, spins))
+		return false;
+	if (is_open(l))
+		return true;
+	lock_give(&l->lock);
+	return false;
+}
+
+/* The own lane's lock is held by another thread: any lane will do. */
+static struct lane *
+take_any(struct lease *lease)
+{
+	struct lane *l;
+
+	if (lease->lane != NULL && pool_lock(lease->lane, POOL_SPINS))
+		return lease->lane;
+	if (++lease->contended > REBALANCE_AFTER)
+		lease_renew(lease);
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++)
+		if (pool_lock(l, 0))
+			return l;
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++)
+		if (pool_lock(l, POOL_SPINS))
+			return l;
+	return NULL;
+}
+
+/* Refusals that found no lane's lock go into this one's count. */
+static void
+lost_move(struct lane *l)
+{
+	struct lane_producer *p = l->w.prod;
+	uint64_t n;
+	unsigned i;
+
+	atomic_store(&pool.lost_any, 0);
+	for (i = 0; i < LANE_SEVERITIES; i++) {
+		n = atomic_exchange(&pool.lost[i], 0);
+		atomic_fetch_add_explicit(&p->refused[i], n,
+		    memory_order_relaxed);
+	}
+	atomic_store(&l->gap, 1);
+}
+
+static struct lane *
+take_slow(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
+{
+	struct lane *l;
+
+	if (atomic_load(pool.fork_word) != POOL_READY)
+		pool_settle();
+	if (lease->lane == NULL || !is_open(lease->lane) ||
+	    lease->epoch != atomic_load(&pool.epoch))
+		lease_renew(lease);
+	l = take_any(lease);
+	if (l == NULL && least_used() == NULL) {
+		*ret_r = -ENOSYS;
+		return NULL;
+	}
+	if (l == NULL) {
+		atomic_fetch_add(&pool.lost[level], 1);
+		atomic_store(&pool.lost_any, 1);
+		*ret_r = -EAGAIN;
+		return NULL;
+	}
+	if (lane_look(l, wall_ns) < 0) {
+		lock_give(&l->lock);
+		*ret_r = -ENOSYS;
+		return NULL;
+	}
+	return l;
+}
+
+static bool
+look_due(const struct lane *l, uint64_t wall_ns)
+{
+	/* Unsigned: a clock set back is due as well. */
+	return wall_ns - l->looked_wall_ns > LOOK_NS ||
+	    atomic_load_explicit(&l->w.agent->retired,
+	    memory_order_relaxed) != 0;
+}
+
+struct lane *
+pool_take(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
+{
+	struct lane *l = lease->lane;
+
+	if (l != NULL &&
+	    atomic_load_explicit(pool.fork_word, memory_order_relaxed) ==
+	    POOL_READY && lease->epoch == atomic_load_explicit(&pool.epoch,
+	    memory_order_relaxed) && lock_try(&l->lock)) {
+		if (is_open(l) && !look_due(l, wall_ns))
+			goto taken;
+		lock_give(&l->lock);
+	}
+	l = take_slow(lease, wall_ns, level, ret_r);
+	if (l == NULL)
+		return NULL;
+taken:
+	if (atomic_load_explicit(&pool.lost_any, memory_order_relaxed) != 0)
+		lost_move(l);
+	return l;
+}
+
+void
+pool_give(struct lane *l)
+{
+	if (l == &pool.lane[0])
+		jobs_mirror_late(&l->w);
+	lock_give(&l->lock);
+}
+
+void
+pool_no_lane(void)
+{
+	const struct shm_sys *sys = pool.conf.sys;
+	struct ring_ctl *ctl = atomic_load(&pool.ctl);
+
+	atomic_fetch_add(&pool.no_lane, 1);
+	if (ctl == NULL)
+		return;
+	atomic_fetch_add_explicit(&ctl->no_lane, 1, memory_order_relaxed);
+	atomic_store_explicit(&ctl->no_lane_last_ns, sys->wall_ns(sys->arg),
+	    memory_order_relaxed);
+}
+
+/* ---- the whole ---- */
+
+static void
+pool_start(void)
+{
+	atomic_store(&pool.ctl, NULL);
+	lock_spin(&pool.lane[0].lock, SPINS_LONG);
+	if (lane_open(&pool.lane[0]) < 0)
+		atomic_store(&pool.try_ns, mono() + RETRY_NS);
+	lock_give(&pool.lane[0].lock);
+	ctl_find();
+}
+
+void
+pool_open(const struct pool_conf *conf)
+{
+	pool.conf = *conf;
+	atomic_store(&pool.try_ns, 0);
+	atomic_fetch_add(&pool.epoch, 1);
+	pool_start();
+}
+
+void
+pool_close(void)
+{
+	struct lane *l;
+
+	atomic_fetch_add(&pool.epoch, 1);
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
+		if (pool_lock(l, SPINS_LONG)) {
+			lane_close(l, true);
+			lock_give(&l->lock);
+		}
+		atomic_store(&l->users, 0);
+	}
+	ring_ctl_unmap(pool.conf.sys, atomic_exchange(&pool.ctl, NULL));
+}
+
+static void
+forget(struct lane *l)
+{
+	if (atomic_load(&l->open) != 0)
+		writer_forget(&l->w);
+	atomic_store(&l->open, 0);
+	atomic_store(&l->users, 0);
+	atomic_store(&l->gap, 0);
+	atomic_store(&l->lock, 0);
+}
+
+void
+pool_settle(void)
+{
+	uint32_t word = POOL_FORKED;
+	unsigned i, spins = SPINS_LONG;
+
+	if (!atomic_compare_exchange_strong(pool.fork_word, &word,
+	    POOL_RESETTING)) {
+		/* Another thread of the child is at it. */
+		while (atomic_load(pool.fork_word) != POOL_READY &&
+		    spins-- > 0)
+			relax();
+		return;
+	}
+	for (i = 0; i < POOL_LANES; i++)
+		forget(&pool.lane[i]);
+	for (i = 0; i < LANE_SEVERITIES; i++)
+		atomic_store(&pool.lost[i], 0);
+	atomic_store(&pool.lost_any, 0);
+	atomic_store(&pool.opening, 0);
+	atomic_store(&pool.try_ns, 0);
+	atomic_store(&pool.written, 0);
+	atomic_store(&pool.refused, 0);
+	atomic_store(&pool.no_lane, 0);
+	atomic_store(&pool.oversize, 0);
+	atomic_store(&pool.shortened, 0);
+	atomic_store(&pool.redacted, 0);
+	jobs_forget();
+	/* Leases of the parent are void; odd stays odd. */
+	atomic_fetch_add(&pool.epoch, 2);
+	if (atomic_load(&pool.epoch) % 2 != 0)
+		pool_start();
+	atomic_store(pool.fork_word, POOL_READY);
+}
+
+void
+pool_mark_closed(void)
+{
+	struct lane *l;
+
+	if (pool.fork_word == NULL ||
+	    atomic_load(pool.fork_word) != POOL_READY)
+		return;
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
+		if (!pool_lock(l, POOL_SPINS))
+			continue;
+		atomic_store_explicit(&l->w.prod->closed, 1,
+		    memory_order_release);
+		lock_give(&l->lock);
+	}
+}
+
+void
+pool_stats(struct emplog_stats *ret_stats)
+{
+	struct emplog_stats st = {
+		.written = atomic_load(&pool.written),
+		.refused = atomic_load(&pool.refused),
+		.no_lane = atomic_load(&pool.no_lane),
+		.oversize = atomic_load(&pool.oversize),
+		.shortened = atomic_load(&pool.shortened),
+		.redacted = atomic_load(&pool.redacted),
+	};
+	struct lane *l;
+	unsigned i;
+
+	for (i = 0; i < LANE_SEVERITIES; i++)
+		st.refused += atomic_load(&pool.lost[i]);
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
+		if (!pool_lock(l, SPINS_LONG))
+			continue;
+		stats_add(&st, l->w.prod);
+		st.lanes++;
+		lock_give(&l->lock);
+	}
+	*ret_stats = st;
+}
