@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: ISC
+# loop.mk - what src/loop adds to the build
+
+libparts_a_SOURCES += src/loop/loop.h src/loop/backend.h src/loop/loop.c \
+	src/loop/ops.c src/loop/hand.c src/loop/list.c \
+	src/loop/addr.c src/loop/addr.h \
+	src/loop/timers.c src/loop/timers.h src/loop/choose.c \
+	src/loop/real.c src/loop/real.h src/loop/real_file.c \
+	src/loop/worker.c src/loop/worker.h src/loop/loop_epoll.c \
+	src/loop/loop_uring.c src/loop/uring_ring.c src/loop/uring_ring.h
+
+check_PROGRAMS += tests/test_loop
+TESTS += tests/test_loop
+tests_test_loop_SOURCES = tests/test_loop.c tests/test_loop.h \
+	tests/test_loop_net.c tests/test_loop_cancel.c \
+	tests/test_loop_time.c tests/test_loop_file.c \
+	tests/test_loop_choose.c
+tests_test_loop_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_loop_LDADD = $(TEST_LIBS)
