@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * sim.h - a world in one thread: virtual time, network, disks, processes
+ *
+ * What:     the loop's third backend.  A world has hosts; a host has a disk
+ *           (files and a shared memory directory that outlives processes) and
+ *           processes; a process has a loop.  Everything that happens is an
+ *           event at a virtual instant; one seed decides all of it.
+ * Used by:  tests/test_sim.c; the roles themselves do not know.
+ * Never:    reads a real clock, a real random number, or an address's value.
+ *
+ *   sim_run() : next event -> its loop: loop_complete() -> loop_turn() -> …
+ *
+ * Network: all hosts share 127.0.0.1; a connection is two byte streams with
+ * delay, bounded windows, short sends and receives; it can be cut.
+ * Disk: a write is in the cache until an fsync of its file returned; a crash
+ * of the host loses any subset of unsynced 512 byte sectors and of unsynced
+ * directory entries.  A crash of a process alone loses nothing of the disk.
+ *
+ * Faults are drawn from the seed with the probabilities below, per million.
+ */
+#ifndef EMPLOG_SIM_H
+#define EMPLOG_SIM_H
+
+#include "loop/loop.h"
+#include "shm/sys.h"
+
+struct sim;
+struct sim_host;
+struct sim_proc;
+
+struct sim_faults {
+	uint32_t	 cut;		/* a connection, per send */
+	uint32_t	 short_io;	/* fewer bytes than asked, per send, recv */
+	uint32_t	 write_error;	/* EIO or ENOSPC, per write */
+	uint32_t	 fsync_error;
+	uint64_t	 net_delay_ns;	/* most, of one way */
+	uint64_t	 disk_delay_ns;	/* most, of one fsync */
+};
+
+enum sim_fault { FAULT_CUT, FAULT_SHORT, FAULT_WRITE, FAULT_FSYNC,
+    FAULT_PROC_CRASH, FAULT_HOST_CRASH, FAULT_KINDS };
+
+int	 sim_new(struct sim **ret_sim, uint64_t seed,
+	    const struct sim_faults *faults);
+/* Frees hosts and processes too. */
+void	 sim_free(struct sim **sim);
+
+struct sim_host *sim_host_new(struct sim *s, const char *name);
+/* A process with its own loop; NULL: no memory. */
+struct sim_proc *sim_proc_new(struct sim_host *h, const char *name);
+struct loop	*sim_loop(struct sim_proc *p);
+/* Its view of files and clock, for shm/. */
+const struct shm_sys *sim_shm(struct sim_proc *p);
+/*
+ * Memory of the process: all of it goes when the process ends or crashes.
+ * For env->alloc, env->release and env->mem_arg.
+ */
+void	*sim_alloc(void *proc, size_t n);
+void	 sim_release(void *proc, void *p);
+
+/* The process is gone between two instructions: locks, sockets, memory. */
+void	 sim_crash(struct sim_proc *p);
+/* The host loses power: its processes, and what was not synced. */
+void	 sim_power_loss(struct sim_host *h);
+/* Ends a process whose loop has nothing pending. */
+void	 sim_end(struct sim_proc *p);
+
+/*
+ * Runs until nothing happens any more, until until_ns, or until done(arg) is
+ * true (looked at after each event; may be NULL).  Returns events handled.
+ */
+uint64_t sim_run(struct sim *s, uint64_t until_ns, bool (*done)(void *arg),
+	    void *arg);
+uint64_t sim_now(const struct sim *s);
+uint64_t sim_random(struct sim *s, uint64_t below);
+/* Hash of everything that happened so far: equal for equal seeds. */
+uint64_t sim_trace(const struct sim *s);
+uint64_t sim_fired(const struct sim *s, enum sim_fault f);
+/* No faults from now on. */
+void	 sim_calm(struct sim *s);
+
+/*
+ * What answers loop_post(): sets status, content_type, answer_len; returns
+ * 0 or -errno for no answer.
+ */
+void	 sim_backend(struct sim *s, int (*answer)(void *arg,
+	    struct post *post), void *arg);
+
+/* A whole file as the process sees it, lent until the next event; or none. */
+int	 sim_file(struct sim_host *h, const char *path, struct bytes *ret);
+size_t	 sim_files(struct sim_host *h, void (*each)(void *arg,
+	    const char *path, struct bytes content), void *arg);
+
+#endif

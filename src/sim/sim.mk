@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: ISC
+# sim.mk - the loop's simulated backend, for tests only
+
+noinst_LIBRARIES += libsim.a
+libsim_a_SOURCES = src/sim/sim.h src/sim/inner.h src/sim/world.c \
+	src/sim/net.c src/sim/disk.c src/sim/back.c src/sim/lanes.c
+
+check_PROGRAMS += tests/test_sim
+TESTS += tests/test_sim
+tests_test_sim_SOURCES = tests/test_sim.c
+tests_test_sim_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_sim_LDADD = libsim.a $(TEST_LIBS)
