@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * priv.h - what the files of src/queue share, and nobody else sees
+ *
+ *   queue.c    the calls of queue.h, the timer, the gauges
+ *   write.c    groups: launch, write, sync, complete or fail
+ *   segment.c  the list of segments; the janitor: spare, seal, unlink
+ *   take.c     the read side and the window of frames taken
+ *   recover.c  from any directory to an open queue, with home.c (the
+ *              directory) and replay.c (the frames)
+ *   feed.c     bytes of a file in a buffer that slides
+ *
+ * Three machines run side by side, each with one op: writer, janitor,
+ * reader.  They meet only in the fields below.
+ *
+ *   put -> fill ==launch==> fly --write, sync--> segment.durable -> reader
+ *   commit -> fresh ==launch==> flying --sync--> segment.live falls
+ *                                             -> janitor unlinks at 0
+ */
+#ifndef EMPLOG_QUEUE_PRIV_H
+#define EMPLOG_QUEUE_PRIV_H
+
+#include "base/env.h"
+#include "base/must.h"
+#include "loop/loop.h"
+#include "queue/frame.h"
+#include "queue/ledger.h"
+#include "queue/queue.h"
+#include "queue/ranges.h"
+#include "queue/scan.h"
+#include "queue/streams.h"
+
+#define QUEUE_MAGIC	0x51554555U
+#define WRITE_MAX	(1u << 20)	/* one write */
+#define COMMIT_ROOM	FRAME_BLOCK	/* kept free in each group */
+#define COMMIT_RANGES	((COMMIT_ROOM - FRAME_HEAD - LEDGER_HEAD) / 16)
+#define WINDOW_MAX	262144u		/* frames taken past one not done */
+#define SECOND_NS	1000000000ull
+#define PATH_ROOM	64		/* for a name behind dir */
+
+/* Whole pages of anonymous memory, so that idle buffers can be given back. */
+struct pages { uint8_t *p; size_t cap; };
+
+/* At least cap bytes; keeps the first `keep`.  -ENOMEM: as before. */
+int	 pages_grow(struct pages *m, size_t cap, size_t keep);
+void	 pages_free(struct pages *m);
+
+/* Bytes [off, off + len) of one file. */
+struct feed {
+	struct pages	 mem;
+	uint64_t	 off;
+	size_t		 len;
+	bool		 careful;	/* a read failed: block by block now */
+};
+
+struct feed_read { uint8_t *buf; size_t len; uint64_t off; };
+
+void	 feed_reset(struct feed *f, uint64_t off);
+/* The bytes from at on, up to limit. */
+struct bytes feed_at(const struct feed *f, uint64_t at, uint64_t limit);
+/* What to read so that need bytes lie at `at`.  -ENOMEM. */
+int	 feed_ask(struct feed *f, uint64_t at, size_t need, size_t read_bytes,
+	    uint64_t limit, struct feed_read *ret_read);
+/*
+ * What came: res of the read.  A block that cannot be read becomes bytes
+ * that are no frame.  -ENODATA: the file ends before limit.
+ */
+int	 feed_got(struct feed *f, const struct feed_read *rd, int64_t res);
+
+struct segment {
+	struct segment	*next;		/* newer */
+	uint64_t	 number;	/* its name */
+	uint64_t	 order;		/* the number it says it has */
+	uint64_t	 generation;	/* 0: not known */
+	uint64_t	 first_seq;
+	uint64_t	 end_seq;
+	uint64_t	 data_off;	/* behind the checkpoint */
+	uint64_t	 durable;	/* readers stop here */
+	uint64_t	 end;		/* the next group begins here */
+	uint64_t	 size;		/* on disk */
+	uint64_t	 live;		/* frames without durable commit */
+	struct tally	 held;		/* not committed */
+	struct tally	 unread;	/* held and not with the consumer */
+	uint64_t	 unread_bytes;	/* bodies of those */
+	int		 fd;		/* of the writer, -1 when closed */
+	bool		 checkpointed;	/* its checkpoint is durable */
+	bool		 sealed;
+	bool		 rotten;	/* has damage nobody copied: file is kept */
+	bool		 quarantined;	/* what is damaged was copied at start */
+	bool		 has_data;
+	bool		 foreign;	/* not a file we can read: let alone */
+};
+
+struct group {
+	struct pages	 mem;
+	size_t		 len;
+	uint64_t	 first_seq;
+	uint64_t	 first_ns;	/* taken_ns of the first frame */
+	struct tally	 put;
+	uint64_t	 body_bytes;
+	struct queue_put *puts;
+	struct queue_put **tail;
+	bool		 barriers;
+};
+
+enum writer_state {
+	W_IDLE, W_SPARE, W_RENAME, W_CHECKPOINT, W_DATA, W_SYNC, W_DIRSYNC,
+};
+
+struct writer {
+	struct op	 op;
+	enum writer_state state;
+	struct group	*fly;
+	struct pages	 ckpt;
+	size_t		 ckpt_len;
+	size_t		 at;		/* written of what is being written */
+	size_t		 len;		/* in this write */
+	uint64_t	 off;		/* where the group begins */
+	bool		 rotated;	/* a checkpoint is part of this group */
+	unsigned	 failures;	/* groups, in a row */
+	char		*path;
+	char		*path2;
+};
+
+enum janitor_state {
+	J_IDLE, J_TRIM, J_CLOSE, J_UNLINK, J_MKDIR, J_MOVE, J_WHY_OPEN,
+	J_WHY_WRITE, J_WHY_CLOSE, J_DIRSYNC,
+	J_SPARE_OPEN, J_SPARE_ROOM, J_SPARE_CLOSE, J_SPARE_UNLINK,
+};
+enum spare { SPARE_NONE, SPARE_MAKING, SPARE_READY, SPARE_FAILED };
+
+struct janitor {
+	struct op	 op;
+	enum janitor_state state;
+	struct segment	*seg;
+	enum spare	 spare;
+	int		 spare_fd;
+	uint64_t	 spare_size;
+	int		 spare_err;	/* why it failed */
+	bool		 force;		/* the writer needs it: over the bound */
+	bool		 sync_dir;
+	int		 why_fd;
+	char		*path;
+	char		*path2;
+};
+
+/* A frame the consumer has. */
+enum out_state { OUT_NONE, OUT_TAKEN, OUT_REWOUND, OUT_DONE };
+struct out {
+	struct segment	*seg;
+	uint64_t	 taken_ns;
+	uint64_t	 off;
+	uint32_t	 records;
+	uint32_t	 body_len;
+	uint32_t	 state;
+};
+
+struct window {
+	struct out	*v;		/* a ring, cap a power of two */
+	uint32_t	 cap;
+	uint32_t	 head;
+	uint32_t	 n;
+	uint64_t	 base;		/* seq of the first */
+};
+
+struct reader {
+	struct op	 op;		/* open, read, close */
+	struct segment	*seg;
+	uint64_t	 off;
+	struct feed	 feed;
+	struct segment	*feed_seg;	/* whose bytes the feed has */
+	struct feed_read rd;
+	int		 fd;
+	struct segment	*fd_seg;
+	bool		 closing;
+	bool		 ready;		/* head is the frame at off */
+	bool		 dropped;	/* ready, but its bytes were given back */
+	struct frame	 head;
+	uint64_t	 used_ns;	/* last take */
+	char		*path;
+};
+
+struct recover;
+
+struct queue {
+	uint32_t	 magic;
+	struct env	*env;
+	struct queue_conf conf;
+	uint8_t		 id[STREAM_ID_LEN];
+	bool		 open;
+	bool		 closing;
+	bool		 direct;	/* O_DIRECT is taken here */
+	int		 dirfd;
+	int		 lock_fd;
+
+	struct segment	*oldest;
+	struct segment	*newest;
+	struct segment	*cur;		/* being written, or NULL */
+	uint64_t	 number;	/* of the newest, ever */
+
+	uint64_t	 seq;		/* the next one to be given */
+	uint64_t	 settled;	/* all below are durable or void */
+	uint64_t	 sick_until;	/* the disk fails: puts are refused */
+	struct ledger	 ledger;	/* put: durable; done, aged: in memory */
+	struct tally	 held;
+	uint64_t	 held_bytes;
+	struct ranges	 done;		/* committed or void */
+	struct ranges	 fresh;		/* of those: in no group yet */
+	struct ranges	 flying;	/* in the group being written */
+	struct streams	*streams;
+
+	struct group	 group[2];
+	struct group	*fill;
+	struct writer	 w;
+	struct janitor	 j;
+	struct reader	 r;
+	struct window	 win;
+	uint64_t	 take_seq;	/* frames below it were looked at */
+	struct recover	*rec;
+
+	bool		 commit_due;
+	bool		 force_segment;
+	bool		 refused;	/* a put was: notify when there is room */
+	bool		 tell;		/* notify at the next turn */
+	struct op	 kick;
+	struct op	 timer;
+	uint64_t	 timer_at;	/* what the timer is set to */
+	uint64_t	 commit_at;	/* 0: not due */
+	uint64_t	 probe_at;
+	uint64_t	 trim_at;
+	uint64_t	 age_at;
+
+	int		 open_res;
+	void		(*opened)(void *arg, int res);
+	void		*opened_arg;
+	void		(*closed)(void *arg);
+	void		*closed_arg;
+};
+
+/* ---- queue.c ---- */
+void	 queue_check(const struct queue *q);
+/* Runs the writer at the next turn, so that one turn's puts are one group. */
+void	 queue_kick(struct queue *q);
+void	 queue_timer(struct queue *q);
+void	 queue_probe(struct queue *q);
+void	 queue_gauges(struct queue *q);
+void	 queue_notify(struct queue *q);
+/* A machine came to rest. */
+void	 queue_rest(struct queue *q);
+void	 queue_opened(struct queue *q, int res);
+/* A frame is finished, by its consumer or by age. */
+void	 queue_frame_done(struct queue *q, struct segment *seg, uint64_t seq,
+	    uint32_t records, uint64_t body_len, struct tally *why);
+/* The disk's answer means: no room. */
+bool	 queue_is_full_error(int res);
+char	*queue_path(const struct queue *q, char *path, const char *name);
+
+/* ---- write.c ---- */
+void	 writer_init(struct queue *q);
+void	 writer_go(struct queue *q);
+/* The janitor is done with the spare. */
+void	 writer_spare(struct queue *q);
+/* Appends; the group has the room. */
+void	 group_put(struct queue *q, struct group *g, const struct chunk *c,
+	    struct queue_put *put);
+void	 group_barrier(struct group *g, struct queue_put *put);
+/* -ENOMEM; -EAGAIN: not in this group. */
+int	 group_room(struct queue *q, struct group *g, size_t size);
+
+/* ---- segment.c ---- */
+void	 janitor_init(struct queue *q);
+void	 janitor_go(struct queue *q);
+struct segment *segment_new(struct queue *q, uint64_t number);
+void	 segment_append(struct queue *q, struct segment *seg);
+void	 segment_seal(struct queue *q);
+void	 segment_name(char name[32], uint64_t number);
+void	 segments_free(struct queue *q);
+uint64_t segments_bytes(const struct queue *q);
+/* Frames of this range of seq have a durable commit. */
+void	 segments_committed(struct queue *q, uint64_t from, uint64_t to);
+uint32_t segment_bytes_conf(const struct queue *q);
+
+/* ---- take.c ---- */
+void	 reader_init(struct queue *q);
+void	 reader_fini(struct queue *q);
+/* Looks for the next frame, as far as it goes without I/O. */
+void	 reader_go(struct queue *q);
+/* A durable group's memory becomes the read-ahead of a reader at its end. */
+void	 reader_lend(struct queue *q, struct group *g, struct segment *seg,
+	    uint64_t off);
+void	 reader_trim(struct queue *q);
+bool	 reader_close(struct queue *q);
+
+/* ---- recover.c ---- */
+int	 recover_start(struct queue *q);
+
+#endif

@@ -1,0 +1,603 @@
+/* SPDX-License-Identifier: ISC */
+/* queue.c - the calls of queue.h, the timer and the gauges */
+
+#include "queue/queue.h"
+
+#include <errno.h>
+
+#include "queue/priv.h"
+
+#include "banned.h"
+
+#define SEGMENT_BYTES	(16u << 20)
+#define SEGMENT_MIN	(64u << 10)
+#define STAGING_BYTES	(4u << 20)
+#define COMMIT_MS	200u
+
+void
+queue_check(const struct queue *q)
+{
+	must(q != NULL);
+	must(q->magic == QUEUE_MAGIC);
+}
+
+bool
+queue_is_full_error(int res)
+{
+	return res == -ENOSPC || res == -EDQUOT || res == -EFBIG;
+}
+
+char *
+queue_path(const struct queue *q, char *path, const char *name)
+{
+	size_t n = strlen(q->conf.dir), m = strlen(name);
+
+	must(m + 2 <= PATH_ROOM);
+	memcpy(path, q->conf.dir, n);
+	path[n] = '/';
+	memcpy(path + n + 1, name, m + 1);
+	return path;
+}
+
+/* ---- the timer: the earliest of four deadlines ---- */
+
+static uint64_t
+earliest(const struct queue *q)
+{
+	const uint64_t at[] = { q->commit_at, q->probe_at, q->trim_at,
+	    q->age_at };
+	uint64_t min = UINT64_MAX;
+	size_t i;
+
+	for (i = 0; i < sizeof(at) / sizeof(at[0]); i++)
+		if (at[i] != 0 && at[i] < min)
+			min = at[i];
+	return min;
+}
+
+void
+queue_timer(struct queue *q)
+{
+	uint64_t at = earliest(q);
+
+	if (!op_idle(&q->timer)) {
+		if (at < q->timer_at)
+			loop_cancel(q->env->loop, &q->timer);
+		return;
+	}
+	if (at == UINT64_MAX || (q->closing && q->closed == NULL))
+		return;
+	q->timer_at = at;
+	loop_timer(q->env->loop, &q->timer, at);
+}
+
+static bool
+due(uint64_t *at, uint64_t now)
+{
+	if (*at == 0 || *at > now)
+		return false;
+	*at = 0;
+	return true;
+}
+
+static void
+trim(struct queue *q)
+{
+	streams_age(q->streams, loop_wall(q->env->loop));
+	if (q->w.state != W_IDLE)
+		return;
+	pages_free(&q->w.ckpt);
+	for (int i = 0; i < 2; i++)
+		if (q->group[i].len == 0)
+			pages_free(&q->group[i].mem);
+	reader_trim(q);
+}
+
+/* Looks whether a disk that was full or failed takes something again. */
+static void
+probe(struct queue *q, uint64_t now)
+{
+	if (now >= q->sick_until)
+		q->sick_until = 0;
+	if (q->j.spare == SPARE_FAILED)
+		q->j.spare = SPARE_NONE;
+	else if (q->refused)
+		queue_notify(q);
+	janitor_go(q);
+}
+
+static void
+timer_done(struct op *op)
+{
+	struct queue *q = op->arg;
+	uint64_t now = loop_now(q->env->loop);
+
+	if (due(&q->commit_at, now))
+		q->commit_due = true;
+	if (due(&q->probe_at, now))
+		probe(q, now);
+	if (due(&q->trim_at, now))
+		trim(q);
+	if (due(&q->age_at, now))
+		reader_go(q);
+	if (q->open || q->closing)
+		writer_go(q);
+	queue_gauges(q);
+	queue_timer(q);
+	queue_rest(q);
+}
+
+static void
+kick_done(struct op *op)
+{
+	struct queue *q = op->arg;
+
+	if (q->open || q->closing)
+		writer_go(q);
+	if (q->tell)
+		queue_notify(q);
+	queue_gauges(q);
+	queue_rest(q);
+}
+
+bool
+queue_has_room(const struct queue *q)
+{
+	return q->j.spare != SPARE_FAILED &&
+	    loop_now(q->env->loop) >= q->sick_until;
+}
+
+/* While somebody waits for room, the disk is asked once a second. */
+void
+queue_probe(struct queue *q)
+{
+	if (q->probe_at == 0 && !q->closing)
+		q->probe_at = loop_now(q->env->loop) + SECOND_NS;
+	queue_timer(q);
+}
+
+void
+queue_kick(struct queue *q)
+{
+	if (op_idle(&q->kick))
+		loop_timer(q->env->loop, &q->kick, loop_now(q->env->loop));
+}
+
+void
+queue_notify(struct queue *q)
+{
+	q->tell = false;
+	if (queue_has_room(q))
+		q->refused = false;
+	if (q->open && !q->closing && q->conf.notify != NULL)
+		q->conf.notify(q->conf.notify_arg);
+}
+
+void
+queue_gauges(struct queue *q)
+{
+	struct counters *c = &q->env->ctr;
+	const struct segment *seg;
+	uint64_t n = 0;
+
+	for (seg = q->oldest; seg != NULL; seg = seg->next)
+		n++;
+	ctr_set(c, CTR_queue_segments, n);
+	ctr_set(c, CTR_queue_bytes, segments_bytes(q));
+	ctr_set(c, CTR_queue_held_frames, q->held.frames);
+	ctr_set(c, CTR_queue_held_records, q->held.records);
+	ctr_set(c, CTR_queue_held_bytes, q->held_bytes);
+	ctr_set(c, CTR_queue_oldest_ns, queue_oldest_ns(q));
+}
+
+/* ---- life ---- */
+
+static uint32_t
+or_default(uint32_t v, uint32_t def)
+{
+	return v != 0 ? v : def;
+}
+
+static void
+take_conf(struct queue *q, const struct queue_conf *conf)
+{
+	struct queue_conf *c = &q->conf;
+
+	*c = *conf;
+	c->segment_bytes = or_default(c->segment_bytes, SEGMENT_BYTES);
+	if (c->bytes_max > 0 && c->segment_bytes > c->bytes_max / 4)
+		c->segment_bytes = (uint32_t)(c->bytes_max / 4);
+	if (c->segment_bytes < SEGMENT_MIN)
+		c->segment_bytes = SEGMENT_MIN;
+	c->segment_bytes &= ~(uint32_t)(FRAME_BLOCK - 1);
+	if (c->bytes_max == 0)
+		c->bytes_max = UINT64_MAX;
+	c->staging_bytes = or_default(c->staging_bytes, STAGING_BYTES);
+	c->commit_ms = or_default(c->commit_ms, COMMIT_MS);
+}
+
+static int
+alloc_paths(struct queue *q)
+{
+	size_t n = strlen(q->conf.dir) + PATH_ROOM;
+
+	q->j.path = env_alloc(q->env, n);
+	q->j.path2 = env_alloc(q->env, n);
+	q->w.path = env_alloc(q->env, n);
+	q->w.path2 = env_alloc(q->env, n);
+	q->r.path = env_alloc(q->env, n);
+	return q->j.path == NULL || q->j.path2 == NULL ||
+	    q->w.path == NULL || q->w.path2 == NULL || q->r.path == NULL ?
+	    -ENOMEM : 0;
+}
+
+int
+queue_new(struct queue **ret_q, struct env *env, const struct queue_conf *conf)
+{
+	struct queue *q;
+	int r;
+
+	must(conf->dir != NULL);
+	q = env_alloc(env, sizeof(*q));
+	if (q == NULL)
+		return -ENOMEM;
+	*q = (struct queue){ .magic = QUEUE_MAGIC, .env = env, .direct = true,
+	    .dirfd = -1, .lock_fd = -1 };
+	take_conf(q, conf);
+	op_init(&q->kick, kick_done, q);
+	op_init(&q->timer, timer_done, q);
+	writer_init(q);
+	janitor_init(q);
+	reader_init(q);
+	r = alloc_paths(q);
+	if (r == 0)
+		r = streams_new(&q->streams, env);
+	if (r < 0)
+		queue_free(&q);
+	else
+		*ret_q = q;
+	return r;
+}
+
+void
+queue_open(struct queue *q, void (*opened)(void *arg, int res), void *arg)
+{
+	int r;
+
+	queue_check(q);
+	must(!q->open && q->rec == NULL);
+	q->opened = opened;
+	q->opened_arg = arg;
+	r = recover_start(q);
+	if (r < 0)
+		queue_opened(q, r);
+}
+
+/* What was opened on the way is closed again before the caller is told. */
+static void
+opening_failed(void *arg)
+{
+	struct queue *q = arg;
+	void (*opened)(void *, int) = q->opened;
+
+	q->opened = NULL;
+	q->closing = false;
+	opened(q->opened_arg, q->open_res);
+}
+
+void
+queue_opened(struct queue *q, int res)
+{
+	void (*opened)(void *, int) = q->opened;
+
+	must(opened != NULL);
+	q->force_segment = false;
+	if (res < 0 && !q->closing) {
+		q->open_res = res;
+		queue_close(q, opening_failed, q);
+		return;
+	}
+	if (res < 0) {			/* closed by its user meanwhile */
+		q->opened = NULL;
+		opened(q->opened_arg, res);
+		queue_rest(q);
+		return;
+	}
+	q->opened = NULL;
+	q->open = true;
+	reader_go(q);
+	queue_gauges(q);
+	queue_timer(q);
+	opened(q->opened_arg, 0);
+	if (q->r.ready)
+		queue_notify(q);
+}
+
+void
+queue_close(struct queue *q, void (*closed)(void *arg), void *arg)
+{
+	queue_check(q);
+	must(!q->closing);
+	q->closing = true;
+	q->closed = closed;
+	q->closed_arg = arg;
+	q->commit_due = q->fresh.n > 0;
+	q->commit_at = q->probe_at = q->trim_at = q->age_at = 0;
+	queue_kick(q);
+}
+
+static bool
+work_is_left(const struct queue *q)
+{
+	return q->rec != NULL || q->w.state != W_IDLE ||
+	    q->fill->puts != NULL || q->commit_due;
+}
+
+/* The last steps: machines at rest, descriptors closed, timers gone. */
+void
+queue_rest(struct queue *q)
+{
+	void (*closed)(void *) = q->closed;
+
+	if (!q->closing || closed == NULL || work_is_left(q))
+		return;
+	if (q->cur != NULL)
+		segment_seal(q);
+	janitor_go(q);
+	if (q->j.state != J_IDLE || !reader_close(q))
+		return;
+	if (!op_idle(&q->timer)) {
+		loop_cancel(q->env->loop, &q->timer);
+		return;
+	}
+	if (!op_idle(&q->kick))
+		return;
+	if (!op_idle(&q->w.op))
+		return;
+	if (q->lock_fd >= 0) {
+		loop_close(q->env->loop, &q->w.op, q->lock_fd);
+		q->lock_fd = -1;
+		return;
+	}
+	if (q->dirfd >= 0) {
+		loop_close(q->env->loop, &q->w.op, q->dirfd);
+		q->dirfd = -1;
+		return;
+	}
+	q->open = false;
+	q->closed = NULL;
+	closed(q->closed_arg);
+}
+
+void
+queue_free(struct queue **qp)
+{
+	struct queue *q = *qp;
+
+	if (q == NULL)
+		return;
+	queue_check(q);
+	must(op_idle(&q->w.op) && op_idle(&q->j.op) && op_idle(&q->r.op));
+	must(op_idle(&q->timer) && op_idle(&q->kick) && q->rec == NULL);
+	must(q->dirfd < 0 && q->lock_fd < 0);
+	reader_fini(q);
+	segments_free(q);
+	ranges_fini(&q->done, q->env);
+	ranges_fini(&q->fresh, q->env);
+	ranges_fini(&q->flying, q->env);
+	streams_free(&q->streams);
+	pages_free(&q->group[0].mem);
+	pages_free(&q->group[1].mem);
+	pages_free(&q->w.ckpt);
+	env_free(q->env, q->j.path);
+	env_free(q->env, q->j.path2);
+	env_free(q->env, q->w.path);
+	env_free(q->env, q->w.path2);
+	q->magic = 0;
+	env_free(q->env, q);
+	*qp = NULL;
+}
+
+/* ---- put ---- */
+
+static uint64_t
+staged(const struct queue *q)
+{
+	return q->fill->len + (q->w.fly != NULL ? q->w.fly->len : 0);
+}
+
+/*
+ * A put is taken only while a whole spare segment stands behind it, so that
+ * commits can always be written; or, while the spare is being made, into what
+ * is left of the current one.
+ */
+static int
+disk_room(struct queue *q, size_t size)
+{
+	uint64_t used;
+
+	if (!queue_has_room(q)) {
+		queue_probe(q);
+		return -ENOSPC;
+	}
+	switch (q->j.spare) {
+	case SPARE_READY:
+		return 0;
+	default:
+		used = staged(q) + size + 2 * FRAME_BLOCK;
+		if (q->cur == NULL || q->cur->end + used > q->cur->size)
+			return -EAGAIN;
+		return 0;
+	}
+}
+
+static int
+check_chunk(const struct chunk *c)
+{
+	size_t n = chunk_body_len(c);
+
+	if (n > FRAME_BODY_MAX || c->identity.n > IDENTITY_MAX)
+		return -EMSGSIZE;
+	if (c->signal > SIGNAL_TRACES || c->encoding > ENC_OTLP)
+		return -EINVAL;
+	if (stream_is_none(c->stream))
+		return 0;
+	if (c->to < c->from || c->to - c->from != n || c->to == UINT64_MAX)
+		return -EINVAL;
+	return 0;
+}
+
+/* Too many holes: the frame is kept, only a second copy is not noticed. */
+static int
+mark_taken(struct queue *q, const struct chunk *c)
+{
+	int r;
+
+	r = streams_add(q->streams, c->stream, c->from, c->to,
+	    (c->flags & CHUNK_FOREIGN) != 0, loop_wall(q->env->loop));
+	if (r != -ENOSPC)
+		return r;
+	ctr_add(&q->env->ctr, CTR_stream_evicted, 1);
+	return 0;
+}
+
+static int
+refuse(struct queue *q, int r)
+{
+	q->refused = true;
+	if (r == -ENOMEM) {
+		/* Nothing else may wake us: look again in a while. */
+		if (q->probe_at == 0)
+			q->probe_at = loop_now(q->env->loop) + SECOND_NS / 10;
+		queue_timer(q);
+		r = -EAGAIN;
+	}
+	return r;
+}
+
+int
+queue_put(struct queue *q, struct chunk *c, struct queue_put *put)
+{
+	bool assigned;
+	size_t size;
+	int r;
+
+	queue_check(q);
+	must(q->open && put->done != NULL);
+	r = check_chunk(c);
+	if (r < 0)
+		return r;
+	if (q->closing)
+		return -EAGAIN;
+	size = frame_size(c->identity.n, chunk_body_len(c));
+	r = disk_room(q, size);
+	if (r == 0)
+		r = group_room(q, q->fill, size);
+	if (r < 0)
+		return refuse(q, r);
+	assigned = stream_is_none(c->stream);
+	if (assigned) {
+		memcpy(c->stream, q->id, STREAM_ID_LEN);
+		c->from = q->ledger.own_pos;
+		c->to = c->from + chunk_body_len(c);
+	}
+	r = mark_taken(q, c);
+	if (r < 0) {
+		if (assigned)
+			memset(c->stream, 0, STREAM_ID_LEN);
+		return refuse(q, r);
+	}
+	if (memcmp(c->stream, q->id, STREAM_ID_LEN) == 0 &&
+	    c->to > q->ledger.own_pos)
+		q->ledger.own_pos = c->to;
+	group_put(q, q->fill, c, put);
+	queue_kick(q);
+	return 0;
+}
+
+void
+queue_barrier(struct queue *q, struct queue_put *put)
+{
+	queue_check(q);
+	must(q->open && put->done != NULL);
+	group_barrier(q->fill, put);
+	queue_kick(q);
+}
+
+/* ---- commit ---- */
+
+void
+queue_frame_done(struct queue *q, struct segment *seg, uint64_t seq,
+    uint32_t records, uint64_t body_len, struct tally *why)
+{
+	must(seg->held.frames > 0 && q->held.frames > 0);
+	seg->held.frames--;
+	seg->held.records -= records;
+	q->held.frames--;
+	q->held.records -= records;
+	q->held_bytes -= body_len;
+	why->frames++;
+	why->records += records;
+	/* Without memory to note it, it is delivered again after a crash. */
+	(void)ranges_add(&q->done, q->env, seq, seq + 1);
+	(void)ranges_add(&q->fresh, q->env, seq, seq + 1);
+	if (q->commit_at == 0 && !q->commit_due) {
+		q->commit_at = loop_now(q->env->loop) +
+		    q->conf.commit_ms * 1000000ull;
+		queue_timer(q);
+	}
+}
+
+/* ---- what it knows ---- */
+
+struct streams *
+queue_streams(struct queue *q)
+{
+	queue_check(q);
+	return q->streams;
+}
+
+const uint8_t *
+queue_id(const struct queue *q)
+{
+	queue_check(q);
+	return q->id;
+}
+
+uint64_t
+queue_held_frames(const struct queue *q)
+{
+	queue_check(q);
+	return q->held.frames;
+}
+
+uint64_t
+queue_held_records(const struct queue *q)
+{
+	queue_check(q);
+	return q->held.records;
+}
+
+uint64_t
+queue_bytes(const struct queue *q)
+{
+	queue_check(q);
+	return segments_bytes(q);
+}
+
+uint64_t
+queue_oldest_ns(const struct queue *q)
+{
+	queue_check(q);
+	if (q->held.frames == 0)
+		return 0;
+	if (q->win.n > 0)
+		return q->win.v[q->win.head].taken_ns;
+	if (q->r.ready)
+		return q->r.head.taken_ns;
+	if (q->w.fly != NULL && q->w.fly->put.frames > 0)
+		return q->w.fly->first_ns;
+	if (q->fill->put.frames > 0)
+		return q->fill->first_ns;
+	return ctr_get(&q->env->ctr, CTR_queue_oldest_ns);
+}

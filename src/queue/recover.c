@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * recover.c - from any bytes in the directory to an open queue
+ *
+ * Three passes over the segments, each in memory that does not depend on
+ * how many there are:
+ *   HEADS    the first frame of each: its true number, and which is the
+ *            newest with an intact checkpoint (the base)
+ *   LEDGERS  from the base on: checkpoint and commits, so what is done
+ *   DATA     all: what is held, what is damaged; damage is copied away, the
+ *            last two are synced and cut behind their last frame
+ * Then a new segment is begun, always.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "queue/recover.h"
+
+#include "banned.h"
+
+#define READ_BYTES	(1u << 20)
+#define PIECES_MAX	256u		/* of one segment; more: kept whole */
+
+static void	 recover_done(struct op *op);
+static void	 copied(struct quarantine *qu, int res);
+static void	 copy_damage(struct recover *rec);
+
+static void
+recover_free(struct recover *rec)
+{
+	struct queue *q = rec->q;
+
+	q->rec = NULL;
+	ranges_fini(&rec->seen, q->env);
+	ranges_fini(&rec->damage, q->env);
+	quarantine_fini(&rec->qu);
+	pages_free(&rec->feed.mem);
+	env_free(q->env, rec->path);
+	env_free(q->env, rec);
+}
+
+int
+recover_start(struct queue *q)
+{
+	struct recover *rec;
+
+	rec = env_alloc(q->env, sizeof(*rec));
+	if (rec == NULL)
+		return -ENOMEM;
+	*rec = (struct recover){ .q = q, .fd = -1 };
+	op_init(&rec->op, recover_done, rec);
+	rec->path = env_alloc(q->env, strlen(q->conf.dir) + PATH_ROOM);
+	if (quarantine_init(&rec->qu, q) < 0 || rec->path == NULL) {
+		recover_free(rec);
+		return -ENOMEM;
+	}
+	rec->qu.done = copied;
+	rec->qu.arg = rec;
+	q->rec = rec;
+	home_open(rec);
+	return 0;
+}
+
+/* ---- the end, good or bad ---- */
+
+void
+recover_fail(struct recover *rec, int res)
+{
+	struct queue *q = rec->q;
+
+	recover_free(rec);
+	queue_opened(q, res);
+}
+
+static void
+succeed(struct recover *rec)
+{
+	struct queue *q = rec->q;
+
+	replay_settle(q);
+	q->settled = q->seq;
+	if (stream_is_none(q->id))
+		loop_random(q->env->loop, q->id, STREAM_ID_LEN);
+	q->ledger.own_pos = at_least(q->ledger.own_pos,
+	    streams_end_of(q->streams, q->id));
+	recover_free(rec);
+	q->force_segment = true;
+	queue_gauges(q);
+	writer_go(q);
+	queue_rest(q);
+}
+
+/* ---- passes ---- */
+
+static int
+by_order(const void *a, const void *b)
+{
+	const struct segment *x = *(struct segment *const *)a;
+	const struct segment *y = *(struct segment *const *)b;
+
+	if (x->order != y->order)
+		return x->order < y->order ? -1 : 1;
+	return x->number < y->number ? -1 : x->number > y->number;
+}
+
+static int
+by_seq(const void *a, const void *b)
+{
+	const struct segment *x = *(struct segment *const *)a;
+	const struct segment *y = *(struct segment *const *)b;
+
+	if (x->first_seq != y->first_seq)
+		return x->first_seq < y->first_seq ? -1 : 1;
+	return by_order(a, b);
+}
+
+/*
+ * Files may have been renamed: what a segment says of itself counts, and in
+ * the end the order of its frames.
+ */
+static int
+sort_segments(struct queue *q, int (*by)(const void *, const void *))
+{
+	struct segment **v, *seg;
+	size_t n = 0, i = 0;
+
+	for (seg = q->oldest; seg != NULL; seg = seg->next)
+		n++;
+	if (n < 2)
+		return 0;
+	v = env_alloc(q->env, n * sizeof(struct segment *));
+	if (v == NULL)
+		return -ENOMEM;
+	for (seg = q->oldest; seg != NULL; seg = seg->next)
+		v[i++] = seg;
+	qsort(v, n, sizeof(struct segment *), by);
+	q->oldest = q->newest = NULL;
+	for (i = 0; i < n; i++) {
+		v[i]->next = NULL;
+		segment_append(q, v[i]);
+	}
+	env_free(q->env, v);
+	return 0;
+}
+
+static void
+find_base(struct recover *rec)
+{
+	struct segment *seg;
+
+	rec->base = rec->q->oldest;
+	for (seg = rec->q->oldest; seg != NULL; seg = seg->next)
+		if (seg->checkpointed)
+			rec->base = seg;
+}
+
+static void
+stat_segment(struct recover *rec)
+{
+	char name[32];
+
+	segment_name(name, rec->seg->number);
+	recover_step(rec, R_STAT);
+	loop_stat(recover_loop(rec), &rec->op,
+	    queue_path(rec->q, rec->path, name));
+}
+
+static void
+end_pass(struct recover *rec)
+{
+	struct queue *q = rec->q;
+	int r;
+
+	switch (rec->pass) {
+	case HEADS:
+		r = sort_segments(q, by_order);
+		if (r < 0) {
+			recover_fail(rec, r);
+			return;
+		}
+		find_base(rec);
+		recover_pass(rec, LEDGERS);
+		return;
+	case LEDGERS:
+		recover_pass(rec, DATA);
+		return;
+	default:
+		recover_step(rec, R_DIRSYNC);
+		loop_fsync(recover_loop(rec), &rec->op, q->dirfd);
+		return;
+	}
+}
+
+void
+recover_pass(struct recover *rec, enum pass pass)
+{
+	rec->pass = pass;
+	rec->seg = pass == LEDGERS ? rec->base : rec->q->oldest;
+	if (rec->seg == NULL)
+		end_pass(rec);
+	else
+		stat_segment(rec);
+}
+
+static void
+next_file(struct recover *rec)
+{
+	rec->seg = rec->seg->next;
+	if (rec->seg == NULL)
+		end_pass(rec);
+	else
+		stat_segment(rec);
+}
+
+static void
+close_file(struct recover *rec)
+{
+	recover_step(rec, R_CLOSE);
+	loop_close(recover_loop(rec), &rec->op, rec->fd);
+	rec->fd = -1;
+}
+
+/* ---- reading a file ---- */
+
+static int
+see(struct recover *rec, const struct scan *s)
+{
+	int r = 0;
+
+	switch (s->kind) {
+	case SCAN_FRAME:
+		r = replay_frame(rec, &s->frame);
+		break;
+	case SCAN_DAMAGE:
+		if (rec->pass == DATA)
+			r = ranges_add(&rec->damage, rec->q->env, rec->pos,
+			    rec->pos + s->len);
+		break;
+	default:
+		break;
+	}
+	/* Heads: what is not at the start is not looked for. */
+	if (r == 0 && rec->pass == HEADS)
+		r = 1;
+	rec->pos += s->len;
+	return r;
+}
+
+static void
+file_done(struct recover *rec)
+{
+	if (rec->pass == DATA)
+		copy_damage(rec);
+	else
+		close_file(rec);
+}
+
+static void
+give_up(struct recover *rec, int res)
+{
+	rec->res = res;
+	close_file(rec);
+}
+
+static void
+read_on(struct recover *rec)
+{
+	struct segment *seg = rec->seg;
+	size_t need = FRAME_HEAD;
+	struct bytes b;
+	struct scan s;
+	int r = 0;
+
+	while (r == 0) {
+		if (rec->pos >= seg->size) {
+			file_done(rec);
+			return;
+		}
+		b = feed_at(&rec->feed, rec->pos, seg->size);
+		scan_next(b.p, b.n, rec->pos, rec->pos + b.n == seg->size,
+		    seg->generation, &s);
+		need = s.len;
+		if (s.kind == SCAN_MORE)
+			break;
+		r = see(rec, &s);
+	}
+	if (r == 1)
+		file_done(rec);
+	if (r == 0)
+		r = feed_ask(&rec->feed, rec->pos, need,
+		    rec->pass == HEADS ? FRAME_BLOCK : READ_BYTES, seg->size,
+		    &rec->rd);
+	if (r < 0) {
+		give_up(rec, r);
+	} else if (r == 0) {
+		recover_step(rec, R_READ);
+		loop_read(recover_loop(rec), &rec->op, rec->fd, rec->rd.buf,
+		    rec->rd.len, rec->rd.off);
+	}
+}
+
+static void
+read_step(struct recover *rec, int64_t res)
+{
+	if (feed_got(&rec->feed, &rec->rd, res) == -ENODATA)
+		rec->seg->size = rec->rd.off;
+	read_on(rec);
+}
+
+/* What is no plain file, or cannot be opened, stays and is not ours. */
+static void
+skip_segment(struct recover *rec)
+{
+	rec->seg->foreign = true;
+	next_file(rec);
+}
+
+static void
+stat_step(struct recover *rec, int64_t res)
+{
+	struct segment *seg = rec->seg;
+
+	if (res < 0 || rec->op.stat.type != LOOP_FILE || seg->foreign) {
+		skip_segment(rec);
+		return;
+	}
+	seg->size = rec->op.stat.size;
+	recover_step(rec, R_OPEN);
+	loop_open(recover_loop(rec), &rec->op, rec->path,
+	    rec->pass == DATA ? O_RDWR : O_RDONLY, 0);
+}
+
+static void
+open_step(struct recover *rec, int64_t res)
+{
+	if (res < 0 && rec->state == R_OPEN && rec->pass == DATA) {
+		recover_step(rec, R_OPEN_RDONLY);
+		loop_open(recover_loop(rec), &rec->op, rec->path, O_RDONLY, 0);
+		return;
+	}
+	if (res < 0) {
+		skip_segment(rec);
+		return;
+	}
+	rec->fd = (int)res;
+	rec->pos = 0;
+	feed_reset(&rec->feed, 0);
+	ranges_clear(&rec->damage);
+	rec->piece = 0;
+	read_on(rec);
+}
+
+/* ---- damage, and the end of a file ---- */
+
+static bool
+is_tail(const struct segment *seg)
+{
+	return seg->next == NULL || seg->next->next == NULL;
+}
+
+static void
+sync_file(struct recover *rec)
+{
+	if (!is_tail(rec->seg)) {
+		close_file(rec);
+		return;
+	}
+	recover_step(rec, R_SYNC);
+	loop_fsync(recover_loop(rec), &rec->op, rec->fd);
+}
+
+static void
+copy_damage(struct recover *rec)
+{
+	struct segment *seg = rec->seg;
+
+	seg->end = seg->durable;
+	seg->quarantined = true;
+	if (rec->damage.n > PIECES_MAX)
+		seg->rotten = true;
+	if (rec->piece == rec->damage.n || seg->rotten) {
+		sync_file(rec);
+		return;
+	}
+	recover_step(rec, R_COPY);
+	quarantine_piece(&rec->qu, rec->fd, seg->number,
+	    *ranges_at(&rec->damage, rec->piece));
+}
+
+static void
+copied(struct quarantine *qu, int res)
+{
+	struct recover *rec = qu->arg;
+	struct counters *c = &rec->q->env->ctr;
+	const struct range *r = ranges_at(&rec->damage, rec->piece);
+
+	if (res == 0) {
+		ctr_add(c, CTR_queue_quarantined_frames, 1);
+		ctr_add(c, CTR_queue_quarantined_bytes, r->to - r->from);
+	} else if (res != -EEXIST) {
+		rec->seg->rotten = true;
+	}
+	rec->piece++;
+	copy_damage(rec);
+}
+
+/*
+ * Frames found may never have been synced; a sync that fails now may have
+ * failed before, and what it says of the pages cannot be trusted.
+ */
+static void
+sync_step(struct recover *rec, int64_t res)
+{
+	struct segment *seg = rec->seg;
+
+	ctr_add(&rec->q->env->ctr, CTR_queue_syncs, 1);
+	if (res < 0) {
+		ctr_add(&rec->q->env->ctr, CTR_queue_sync_failed, 1);
+		give_up(rec, (int)res);
+		return;
+	}
+	if (seg->rotten || seg->durable == seg->size) {
+		close_file(rec);
+		return;
+	}
+	recover_step(rec, R_TRIM);
+	loop_truncate(recover_loop(rec), &rec->op, rec->fd, seg->durable);
+}
+
+static void
+close_step(struct recover *rec)
+{
+	if (rec->res < 0)
+		recover_fail(rec, rec->res);
+	else
+		next_file(rec);
+}
+
+static void
+dirsync_step(struct recover *rec, int64_t res)
+{
+	struct segment **p = &rec->q->oldest, *seg;
+	int r;
+
+	if (res < 0) {
+		recover_fail(rec, (int)res);
+		return;
+	}
+	rec->q->newest = NULL;
+	while ((seg = *p) != NULL) {
+		if (seg->foreign) {
+			*p = seg->next;
+			env_free(rec->q->env, seg);
+			continue;
+		}
+		rec->q->newest = seg;
+		p = &seg->next;
+	}
+	r = sort_segments(rec->q, by_seq);
+	if (r < 0)
+		recover_fail(rec, r);
+	else
+		succeed(rec);
+}
+
+static void
+recover_done(struct op *op)
+{
+	struct recover *rec = op->arg;
+	int64_t res = op->res;
+
+	switch (rec->state) {
+	case R_STAT:		stat_step(rec, res);		break;
+	case R_OPEN:
+	case R_OPEN_RDONLY:	open_step(rec, res);		break;
+	case R_READ:		read_step(rec, res);		break;
+	case R_SYNC:		sync_step(rec, res);		break;
+	case R_TRIM:
+		if (res >= 0)
+			rec->seg->size = rec->seg->durable;
+		close_file(rec);
+		break;
+	case R_CLOSE:		close_step(rec);		break;
+	case R_DIRSYNC:		dirsync_step(rec, res);		break;
+	case R_COPY:						break;
+	default:		home_step(rec, res);		break;
+	}
+}

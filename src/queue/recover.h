@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * recover.h - what the parts of a recovery share
+ *
+ * home.c makes, locks and lists the directory; recover.c reads its segments
+ * in three passes; replay.c takes what their frames say.
+ */
+#ifndef EMPLOG_QUEUE_RECOVER_H
+#define EMPLOG_QUEUE_RECOVER_H
+
+#include "queue/quarantine.h"
+
+enum recover_state {
+	R_MKDIR, R_PARENT_OPEN, R_PARENT_SYNC, R_PARENT_CLOSE, R_DIR,
+	R_LOCK_OPEN, R_LOCK, R_LIST, R_SPARE_STAT, R_SPARE_OPEN,
+	R_SPARE_UNLINK, R_SPARE_MKDIR, R_STAT, R_OPEN, R_OPEN_RDONLY, R_READ,
+	R_COPY, R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
+};
+enum pass { HEADS, LEDGERS, DATA, PASSES };
+
+struct recover {
+	struct op	 op;
+	struct queue	*q;
+	enum recover_state state;
+	enum pass	 pass;
+	int		 res;
+	char		*path;
+	struct segment	*seg;		/* the one being read */
+	struct segment	*base;
+	int		 fd;
+	struct feed	 feed;
+	struct feed_read rd;
+	uint64_t	 pos;
+	uint64_t	 first_live;	/* frames below are in the ledger */
+	struct ranges	 seen;		/* seqs */
+	struct ranges	 damage;	/* bytes of seg */
+	uint32_t	 piece;
+	struct quarantine qu;
+};
+
+static inline void
+recover_step(struct recover *rec, enum recover_state state)
+{
+	rec->state = state;
+}
+
+static inline struct loop *
+recover_loop(struct recover *rec)
+{
+	return rec->q->env->loop;
+}
+
+static inline uint64_t
+at_least(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- recover.c ---- */
+
+/* The end: the queue is told res, the recovery is no more. */
+void	 recover_fail(struct recover *rec, int res);
+/* Begins a pass over the segments listed. */
+void	 recover_pass(struct recover *rec, enum pass pass);
+
+/* ---- home.c ---- */
+
+/* Begins with the directory; ends in recover_pass(HEADS) or recover_fail(). */
+void	 home_open(struct recover *rec);
+/* The operation of a state up to R_SPARE_MKDIR is done. */
+void	 home_step(struct recover *rec, int64_t res);
+
+/* ---- replay.c ---- */
+
+/* An intact frame of rec->seg.  1: no more of this file in this pass.
+   -ENOMEM. */
+int	 replay_frame(struct recover *rec, const struct frame *f);
+/* Everything was seen: the ledger adds up, and the counters say it. */
+void	 replay_settle(struct queue *q);
+
+#endif

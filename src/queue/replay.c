@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: ISC */
+/* replay.c - what the frames found say, by pass; see recover.h */
+
+#include <errno.h>
+
+#include "queue/recover.h"
+
+#include "banned.h"
+
+static void
+head_frame(struct recover *rec, const struct frame *f)
+{
+	struct segment *seg = rec->seg;
+
+	if (f->kind != FRAME_CHECKPOINT)
+		return;
+	seg->checkpointed = true;
+	if (f->from < UINT64_MAX / 2)
+		seg->order = f->from;
+	rec->q->number = at_least(rec->q->number, seg->order);
+	if (f->seq < UINT64_MAX / 2)
+		seg->first_seq = f->seq;
+}
+
+static int
+ledger_body(struct recover *rec, const struct frame *f)
+{
+	struct queue *q = rec->q;
+	struct ledger l;
+	struct bytes rest;
+	int r;
+
+	r = ledger_get(f->body, q->env, &l, &q->done, &rest);
+	if (r < 0)
+		return r;
+	q->ledger = l;
+	rec->first_live = f->seq;
+	memcpy(q->id, f->stream, STREAM_ID_LEN);
+	if (f->kind == FRAME_CHECKPOINT)
+		r = streams_load(q->streams, rest);
+	return r;
+}
+
+static void
+hold(struct queue *q, struct segment *seg, const struct frame *f)
+{
+	seg->live++;
+	seg->held.frames++;
+	seg->held.records += f->records;
+	seg->unread.frames++;
+	seg->unread.records += f->records;
+	seg->unread_bytes += f->body.n;
+	q->held.frames++;
+	q->held.records += f->records;
+	q->held_bytes += f->body.n;
+}
+
+static int
+data_frame(struct recover *rec, const struct frame *f)
+{
+	struct queue *q = rec->q;
+	struct segment *seg = rec->seg;
+	int r;
+
+	if (ranges_has(&rec->seen, f->seq))
+		return 0;		/* a second copy */
+	r = ranges_add(&rec->seen, q->env, f->seq, f->seq + 1);
+	if (r < 0)
+		return r;
+	ctr_add(&q->env->ctr, CTR_queue_recovered_frames, 1);
+	if (!seg->has_data || f->seq < seg->first_seq)
+		seg->first_seq = f->seq;
+	seg->end_seq = at_least(seg->end_seq, f->seq + 1);
+	seg->has_data = true;
+	if (f->seq >= rec->first_live) {
+		q->ledger.put.frames++;
+		q->ledger.put.records += f->records;
+	}
+	if (!ranges_has(&q->done, f->seq))
+		hold(q, seg, f);
+	if (seg->order < rec->base->order)
+		return 0;		/* its range is in the checkpoint */
+	r = streams_add(q->streams, f->stream, f->from, f->to,
+	    (f->flags & CHUNK_FOREIGN) != 0, loop_wall(q->env->loop));
+	return r == -ENOMEM ? r : 0;
+}
+
+int
+replay_frame(struct recover *rec, const struct frame *f)
+{
+	struct queue *q = rec->q;
+	int r;
+
+	if (rec->seg->generation == 0)
+		rec->seg->generation = f->generation;
+	/* Sequences count from 0: such a one was never given. */
+	if (f->seq >= UINT64_MAX / 2)
+		return 0;
+	q->seq = at_least(q->seq, f->kind == FRAME_DATA ? f->seq + 1 : f->seq);
+	switch (rec->pass) {
+	case HEADS:
+		head_frame(rec, f);
+		return 1;
+	case LEDGERS:
+		if (f->kind == FRAME_DATA)
+			return 0;
+		r = ledger_body(rec, f);
+		return r == -ENOMEM ? r : 0;
+	default:
+		rec->seg->durable = rec->pos + f->size;
+		return f->kind == FRAME_DATA ? data_frame(rec, f) : 0;
+	}
+}
+
+/* ---- what it adds up to ---- */
+
+/* Durable once = done + dropped + lost + held: what is missing was lost. */
+static uint64_t
+missing(uint64_t put, uint64_t accounted)
+{
+	return put > accounted ? put - accounted : 0;
+}
+
+void
+replay_settle(struct queue *q)
+{
+	struct ledger *l = &q->ledger;
+	struct counters *c = &q->env->ctr;
+	uint64_t f, r;
+
+	f = l->done.frames + l->aged.frames + l->lost.frames + q->held.frames;
+	r = l->done.records + l->aged.records + l->lost.records +
+	    q->held.records;
+	l->lost.frames += missing(l->put.frames, f);
+	l->lost.records += missing(l->put.records, r);
+	l->put.frames = at_least(l->put.frames, f);
+	l->put.records = at_least(l->put.records, r);
+	ctr_set(c, CTR_queue_put_frames, l->put.frames);
+	ctr_set(c, CTR_queue_put_records, l->put.records);
+	ctr_set(c, CTR_queue_done_frames, l->done.frames);
+	ctr_set(c, CTR_queue_done_records, l->done.records);
+	ctr_set(c, CTR_queue_dropped_age_records, l->aged.records);
+	ctr_set(c, CTR_queue_lost_frames, l->lost.frames);
+	ctr_set(c, CTR_queue_lost_records, l->lost.records);
+}

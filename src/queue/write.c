@@ -1,0 +1,679 @@
+/* SPDX-License-Identifier: ISC */
+/* write.c - groups of frames: launch, write, sync, then done or failed */
+
+#include <errno.h>
+
+#include "queue/priv.h"
+
+#include "banned.h"
+
+#define GROUP_MIN	(64u << 10)
+#define GROUP_HEADS	(16u << 10)	/* so that 2 x 1 MiB fit 2 MiB */
+
+static void	 writer_done(struct op *op);
+
+static uint64_t
+round_block(uint64_t n)
+{
+	return (n + FRAME_BLOCK - 1) & ~(uint64_t)(FRAME_BLOCK - 1);
+}
+
+static void
+group_reset(struct group *g)
+{
+	*g = (struct group){ .mem = g->mem };
+	g->tail = &g->puts;
+}
+
+void
+writer_init(struct queue *q)
+{
+	op_init(&q->w.op, writer_done, q);
+	group_reset(&q->group[0]);
+	group_reset(&q->group[1]);
+	q->fill = &q->group[0];
+}
+
+/* ---- filling a group ---- */
+
+int
+group_room(struct queue *q, struct group *g, size_t size)
+{
+	size_t need = g->len + size + COMMIT_ROOM + FRAME_BLOCK;
+	size_t cap = q->conf.staging_bytes / 2 + GROUP_HEADS;
+
+	if (g->len > 0)
+		return need <= g->mem.cap ? 0 : -EAGAIN;
+	if (cap < GROUP_MIN)
+		cap = GROUP_MIN;
+	return pages_grow(&g->mem, need > cap ? need : cap, 0);
+}
+
+static void
+group_link(struct group *g, struct queue_put *put)
+{
+	put->next = NULL;
+	*g->tail = put;
+	g->tail = &put->next;
+}
+
+void
+group_put(struct queue *q, struct group *g, const struct chunk *c,
+    struct queue_put *put)
+{
+	size_t len = chunk_body_len(c);
+	struct frame f = {
+		.kind = FRAME_DATA, .signal = c->signal,
+		.encoding = c->encoding, .flags = c->flags,
+		.records = c->records, .seq = q->seq, .from = c->from,
+		.to = c->to, .taken_ns = c->taken_ns,
+		.identity = c->identity, .body = bytes_of(NULL, len),
+	};
+	uint8_t *p;
+
+	memcpy(f.stream, c->stream, STREAM_ID_LEN);
+	p = frame_put(g->mem.p + g->len, &f);
+	if (c->body[0].n > 0)
+		memcpy(p, c->body[0].p, c->body[0].n);
+	if (c->body[1].n > 0)
+		memcpy(p + c->body[0].n, c->body[1].p, c->body[1].n);
+	g->len += frame_size(c->identity.n, len);
+	must(g->len + COMMIT_ROOM <= g->mem.cap);
+	if (g->put.frames == 0) {
+		g->first_seq = q->seq;
+		g->first_ns = c->taken_ns;
+	}
+	g->put.frames++;
+	g->put.records += c->records;
+	g->body_bytes += len;
+	q->held.frames++;
+	q->held.records += c->records;
+	q->held_bytes += len;
+	put->seq = q->seq++;
+	memcpy(put->stream, c->stream, STREAM_ID_LEN);
+	put->from = c->from;
+	put->to = c->to;
+	group_link(g, put);
+}
+
+void
+group_barrier(struct group *g, struct queue_put *put)
+{
+	put->seq = 0;
+	put->from = put->to = 0;
+	memset(put->stream, 0, STREAM_ID_LEN);
+	g->barriers = true;
+	group_link(g, put);
+}
+
+/* The frames of a group follow each other; its end is zeros. */
+static void
+group_seal(struct group *g, uint64_t generation, uint64_t off)
+{
+	size_t at, size, end = round_block(g->len);
+	struct frame f;
+	int r;
+
+	for (at = 0; at < g->len; at += size) {
+		r = frame_peek(g->mem.p + at, g->len - at, &f);
+		must(r == 0);
+		size = f.size;
+		frame_seal(g->mem.p + at, generation, off + at);
+	}
+	must(end <= g->mem.cap);
+	memset(g->mem.p + g->len, 0, end - g->len);
+	g->len = end;
+}
+
+/* ---- commits ---- */
+
+/* Moves the first ranges of fresh, as many as fit one frame, to flying. */
+static void
+take_fresh(struct queue *q, uint32_t max)
+{
+	struct ranges swap;
+	struct range r;
+
+	must(q->flying.n == 0);
+	if (q->fresh.n <= max) {
+		swap = q->flying;
+		q->flying = q->fresh;
+		q->fresh = swap;
+		return;
+	}
+	while (q->flying.n < max) {
+		r = *ranges_at(&q->fresh, 0);
+		if (ranges_add(&q->flying, q->env, r.from, r.to) < 0)
+			return;
+		ranges_remove(&q->fresh, q->env, r.from, r.to);
+	}
+}
+
+static struct frame
+ledger_frame(const struct queue *q, enum frame_kind kind, size_t len)
+{
+	struct frame f = {
+		.kind = (uint8_t)kind, .seq = q->settled,
+		.taken_ns = loop_wall(q->env->loop),
+		.from = q->w.rotated ? q->number : q->cur->number,
+		.body = bytes_of(NULL, len),
+	};
+
+	memcpy(f.stream, q->id, STREAM_ID_LEN);
+	return f;
+}
+
+static void
+append_commit(struct queue *q, struct group *g)
+{
+	struct frame f;
+	size_t len;
+
+	if (q->fresh.n == 0)
+		return;
+	take_fresh(q, COMMIT_RANGES);
+	if (q->flying.n == 0)
+		return;
+	len = ledger_size(q->flying.n);
+	f = ledger_frame(q, FRAME_COMMIT, len);
+	ledger_put(frame_put(g->mem.p + g->len, &f), &q->ledger, &q->flying,
+	    q->flying.n);
+	g->len += frame_size(0, len);
+}
+
+/* ---- checkpoint ---- */
+
+static void
+hide_puts(struct queue *q, const struct queue_put *put)
+{
+	for (; put != NULL; put = put->next)
+		streams_remove(q->streams, put->stream, put->from, put->to);
+}
+
+static void
+show_puts(struct queue *q, const struct queue_put *put)
+{
+	for (; put != NULL; put = put->next)
+		streams_restore(q->streams, put->stream, put->from, put->to);
+}
+
+/*
+ * The state without what is staged: a torn write may leave the checkpoint
+ * and lose the frames behind it.
+ */
+static int
+save_checkpoint(struct queue *q)
+{
+	struct pages *m = &q->w.ckpt;
+	size_t head = ledger_size(q->done.n), len, n = 0;
+	struct frame f;
+	uint8_t *p;
+	int r;
+
+	len = head + streams_size(q->streams);
+	if (q->done.n > LEDGER_RANGES_MAX || len > FRAME_LEDGER_MAX)
+		return -EOVERFLOW;
+	r = pages_grow(m, round_block(frame_size(0, len)), 0);
+	if (r < 0)
+		return r;
+	f = ledger_frame(q, FRAME_CHECKPOINT, len);
+	p = frame_put(m->p, &f);
+	ledger_put(p, &q->ledger, &q->done, q->done.n);
+	r = streams_save(q->streams, p + head, len - head, &n);
+	if (r < 0)
+		return r;
+	must(n == len - head);
+	q->w.ckpt_len = round_block(frame_size(0, len));
+	memset(m->p + frame_size(0, len), 0,
+	    q->w.ckpt_len - frame_size(0, len));
+	frame_seal(m->p, q->cur->generation, 0);
+	return 0;
+}
+
+static int
+make_checkpoint(struct queue *q)
+{
+	int r;
+
+	streams_age(q->streams, loop_wall(q->env->loop));
+	hide_puts(q, q->w.fly->puts);
+	hide_puts(q, q->fill->puts);
+	r = save_checkpoint(q);
+	show_puts(q, q->w.fly->puts);
+	show_puts(q, q->fill->puts);
+	if (r == 0)
+		take_fresh(q, UINT32_MAX);
+	return r;
+}
+
+/* ---- the end of a group ---- */
+
+static void
+complete(struct queue_put *put, int res)
+{
+	struct queue_put *next;
+
+	for (; put != NULL; put = next) {
+		next = put->next;
+		put->done(put, res);
+	}
+}
+
+static void
+end_opening(struct queue *q, int res)
+{
+	q->force_segment = false;
+	if (q->opened != NULL)
+		queue_opened(q, res);
+}
+
+/* Counts what the group brought to the segment. */
+static void
+enter_frames(struct queue *q, struct segment *seg, const struct group *g)
+{
+	seg->live += g->put.frames;
+	seg->held.frames += g->put.frames;
+	seg->held.records += g->put.records;
+	seg->unread.frames += g->put.frames;
+	seg->unread.records += g->put.records;
+	seg->unread_bytes += g->body_bytes;
+	if (g->put.frames > 0) {
+		seg->has_data = true;
+		seg->end_seq = g->first_seq + g->put.frames;
+		q->settled = seg->end_seq;
+	}
+	q->ledger.put.frames += g->put.frames;
+	q->ledger.put.records += g->put.records;
+	ctr_add(&q->env->ctr, CTR_queue_put_frames, g->put.frames);
+	ctr_add(&q->env->ctr, CTR_queue_put_records, g->put.records);
+}
+
+static void
+enter_commits(struct queue *q)
+{
+	uint32_t i;
+
+	for (i = 0; i < q->flying.n; i++)
+		segments_committed(q, ranges_at(&q->flying, i)->from,
+		    ranges_at(&q->flying, i)->to);
+	ranges_clear(&q->flying);
+}
+
+static void
+group_durable(struct queue *q)
+{
+	struct writer *w = &q->w;
+	struct group *g = w->fly;
+	struct segment *seg = q->cur;
+	struct queue_put *puts = g->puts;
+	bool was_ready = q->r.ready;
+
+	if (w->rotated) {
+		seg->checkpointed = true;
+		seg->data_off = w->off;
+	}
+	seg->end = seg->durable = w->off + g->len;
+	if (seg->size < seg->end)
+		seg->size = seg->end;
+	enter_frames(q, seg, g);
+	enter_commits(q);
+	reader_lend(q, g, seg, w->off);
+	group_reset(g);
+	w->fly = NULL;
+	w->state = W_IDLE;
+	w->failures = 0;
+	end_opening(q, 0);
+	complete(puts, 0);
+	reader_go(q);
+	if (q->tell || (q->refused && queue_has_room(q)) ||
+	    (q->r.ready && !was_ready))
+		queue_notify(q);
+	janitor_go(q);
+	writer_go(q);
+	queue_gauges(q);
+}
+
+/* Takes the group's frames back out of everything put() entered. */
+static void
+take_back(struct queue *q, struct group *g)
+{
+	struct queue_put *put;
+
+	for (put = g->puts; put != NULL; put = put->next)
+		streams_remove(q->streams, put->stream, put->from, put->to);
+	q->held.frames -= g->put.frames;
+	q->held.records -= g->put.records;
+	q->held_bytes -= g->body_bytes;
+	if (g->put.frames == 0)
+		return;
+	/* Some of it may be on the disk all the same: never to be taken. */
+	q->settled = g->first_seq + g->put.frames;
+	(void)ranges_add(&q->done, q->env, g->first_seq, q->settled);
+}
+
+static struct queue_put *
+take_barriers(struct group *g)
+{
+	struct queue_put *put, *next, *ret = NULL, **tail = &ret;
+
+	put = g->puts;
+	g->puts = NULL;
+	g->tail = &g->puts;
+	g->barriers = false;
+	for (; put != NULL; put = next) {
+		next = put->next;
+		if (put->from != put->to || !stream_is_none(put->stream)) {
+			group_link(g, put);
+			continue;
+		}
+		put->next = NULL;
+		*tail = put;
+		tail = &put->next;
+	}
+	return ret;
+}
+
+/* Nothing more is written to a file that failed once. */
+static void
+give_up_segment(struct queue *q)
+{
+	ctr_add(&q->env->ctr, CTR_queue_sync_failed, 1);
+	q->cur->end = q->cur->durable;
+	segment_seal(q);
+	/* One failure: the next group goes to a new file.  Two: wait. */
+	if (++q->w.failures > 1)
+		q->sick_until = loop_now(q->env->loop) + SECOND_NS;
+}
+
+static void
+retry_later(struct queue *q)
+{
+	uint64_t at = loop_now(q->env->loop) + SECOND_NS;
+
+	if (q->fresh.n > 0 && !q->closing)
+		q->commit_at = at;
+	if (q->refused || q->sick_until != 0)
+		q->probe_at = at;
+	queue_timer(q);
+}
+
+static void
+group_failed(struct queue *q, int res)
+{
+	struct writer *w = &q->w;
+	struct group *g = w->fly;
+	struct queue_put *puts = g->puts, *barriers;
+	int told = queue_is_full_error(res) ? -ENOSPC : -EIO;
+
+	if (w->state > W_RENAME)
+		give_up_segment(q);
+	take_back(q, g);
+	barriers = take_barriers(q->fill);
+	/* Without memory these are delivered again after a crash. */
+	(void)ranges_merge(&q->fresh, q->env, &q->flying);
+	ranges_clear(&q->flying);
+	group_reset(g);
+	w->fly = NULL;
+	w->state = W_IDLE;
+	retry_later(q);
+	end_opening(q, queue_is_full_error(res) ? 0 : res);
+	complete(puts, told);
+	complete(barriers, told);
+	janitor_go(q);
+	writer_go(q);
+	queue_gauges(q);
+}
+
+/* ---- writing ---- */
+
+static void
+write_piece(struct queue *q, const struct pages *m, size_t total,
+    uint64_t off)
+{
+	struct writer *w = &q->w;
+
+	w->len = total - w->at < WRITE_MAX ? total - w->at : WRITE_MAX;
+	loop_write(q->env->loop, &w->op, q->cur->fd, m->p + w->at, w->len,
+	    off + w->at);
+}
+
+static void
+begin_data(struct queue *q)
+{
+	struct writer *w = &q->w;
+	struct group *g = w->fly;
+
+	if (!w->rotated)
+		append_commit(q, g);
+	w->off = w->rotated ? w->ckpt_len : q->cur->end;
+	w->at = 0;
+	group_seal(g, q->cur->generation, w->off);
+	if (g->len == 0) {
+		w->state = W_SYNC;
+		loop_fsync(q->env->loop, &w->op, q->cur->fd);
+		return;
+	}
+	w->state = W_DATA;
+	write_piece(q, &g->mem, g->len, w->off);
+}
+
+/* A short write is asked to say why; 0 would be asked for ever. */
+static int
+wrote(struct queue *q, int64_t res)
+{
+	struct writer *w = &q->w;
+
+	ctr_add(&q->env->ctr, CTR_queue_writes, 1);
+	ctr_add(&q->env->ctr, CTR_queue_written_bytes, (uint64_t)res);
+	if (res == 0)
+		return -ENOSPC;
+	w->at += (size_t)res;
+	/* Direct I/O goes on at a block, so the last one is written twice. */
+	w->at &= ~(size_t)(FRAME_BLOCK - 1);
+	return (size_t)res < FRAME_BLOCK ? -ENOSPC : 0;
+}
+
+static void
+data_step(struct queue *q)
+{
+	struct writer *w = &q->w;
+
+	if (w->at < w->fly->len) {
+		write_piece(q, &w->fly->mem, w->fly->len, w->off);
+		return;
+	}
+	w->state = W_SYNC;
+	loop_fsync(q->env->loop, &w->op, q->cur->fd);
+}
+
+static void
+checkpoint_step(struct queue *q)
+{
+	struct writer *w = &q->w;
+
+	if (w->at < w->ckpt_len)
+		write_piece(q, &w->ckpt, w->ckpt_len, 0);
+	else
+		begin_data(q);
+}
+
+static void
+sync_step(struct queue *q)
+{
+	struct writer *w = &q->w;
+
+	ctr_add(&q->env->ctr, CTR_queue_syncs, 1);
+	if (w->state == W_SYNC && w->rotated) {
+		w->state = W_DIRSYNC;
+		loop_fsync(q->env->loop, &w->op, q->dirfd);
+		return;
+	}
+	group_durable(q);
+}
+
+/* The spare has its name: it is the current segment now. */
+static void
+rename_step(struct queue *q)
+{
+	struct writer *w = &q->w;
+	struct segment *seg;
+	int r;
+
+	seg = segment_new(q, q->number);
+	if (seg == NULL) {
+		group_failed(q, -ENOMEM);
+		return;
+	}
+	loop_random(q->env->loop, &seg->generation, 8);
+	seg->generation |= 1;
+	seg->first_seq = seg->end_seq = q->settled;
+	seg->fd = q->j.spare_fd;
+	seg->size = q->j.spare_size;
+	q->j.spare_fd = -1;
+	q->j.spare = SPARE_NONE;
+	if (q->cur != NULL)
+		segment_seal(q);
+	segment_append(q, seg);
+	q->cur = seg;
+	w->state = W_CHECKPOINT;
+	w->at = 0;
+	r = make_checkpoint(q);
+	if (r < 0)
+		group_failed(q, r);
+	else
+		checkpoint_step(q);
+	janitor_go(q);
+}
+
+static void
+writer_step(struct queue *q, int64_t res)
+{
+	struct writer *w = &q->w;
+	int r = res < 0 ? (int)res : 0;
+
+	if (r == 0 && (w->state == W_CHECKPOINT || w->state == W_DATA))
+		r = wrote(q, res);
+	if (r < 0) {
+		group_failed(q, r);
+		return;
+	}
+	switch (w->state) {
+	case W_RENAME:
+		rename_step(q);
+		break;
+	case W_CHECKPOINT:
+		checkpoint_step(q);
+		break;
+	case W_DATA:
+		data_step(q);
+		break;
+	default:
+		sync_step(q);
+		break;
+	}
+}
+
+static void
+writer_done(struct op *op)
+{
+	struct queue *q = op->arg;
+
+	if (q->w.state != W_IDLE)	/* else a close of queue_rest() */
+		writer_step(q, op->res);
+	queue_rest(q);
+}
+
+/* ---- launching ---- */
+
+static void
+rotate(struct queue *q)
+{
+	struct writer *w = &q->w;
+	char name[32];
+
+	if (q->j.spare == SPARE_READY) {
+		w->state = W_RENAME;
+		w->rotated = true;
+		segment_name(name, ++q->number);
+		loop_rename(q->env->loop, &w->op,
+		    queue_path(q, q->w.path, "spare"),
+		    queue_path(q, q->w.path2, name));
+		return;
+	}
+	w->state = W_SPARE;
+	q->j.force = true;
+	if (q->j.spare == SPARE_FAILED)
+		q->j.spare = SPARE_NONE;
+	janitor_go(q);
+}
+
+void
+writer_spare(struct queue *q)
+{
+	if (q->w.state != W_SPARE)
+		return;
+	if (q->j.spare == SPARE_READY)
+		rotate(q);
+	else
+		group_failed(q, q->j.spare_err);
+}
+
+static bool
+fits_current(const struct queue *q, const struct group *g)
+{
+	const struct segment *seg = q->cur;
+	uint64_t need = g->len + (q->fresh.n > 0 ? COMMIT_ROOM : 0);
+
+	if (seg == NULL || q->force_segment)
+		return false;
+	return seg->end + round_block(need) <= seg->size ||
+	    seg->end == seg->data_off;
+}
+
+static bool
+has_work(const struct queue *q)
+{
+	return q->fill->len > 0 || q->force_segment ||
+	    (q->commit_due && q->fresh.n > 0);
+}
+
+static void
+only_barriers(struct queue *q)
+{
+	struct queue_put *puts = q->fill->puts;
+
+	q->commit_due = q->commit_due && q->fresh.n > 0;
+	if (puts == NULL)
+		return;
+	group_reset(q->fill);
+	complete(puts, 0);
+}
+
+void
+writer_go(struct queue *q)
+{
+	struct writer *w = &q->w;
+
+	if (w->state != W_IDLE)
+		return;
+	if (!has_work(q)) {
+		only_barriers(q);
+		return;
+	}
+	if (q->fill->mem.cap == 0 &&
+	    group_room(q, q->fill, 0) < 0) {
+		retry_later(q);
+		return;
+	}
+	w->fly = q->fill;
+	w->rotated = false;
+	q->fill = w->fly == &q->group[0] ? &q->group[1] : &q->group[0];
+	q->commit_due = false;
+	q->commit_at = 0;
+	q->trim_at = q->closing ? 0 : loop_now(q->env->loop) + SECOND_NS;
+	queue_timer(q);
+	if (fits_current(q, w->fly))
+		begin_data(q);
+	else
+		rotate(q);
+}
