@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: ISC
+# hop.mk - what src/hop adds to the build
+
+libparts_a_SOURCES += src/hop/wire.c src/hop/wire.h \
+	src/hop/dial.c src/hop/dial.h \
+	src/hop/outq.c src/hop/outq.h src/hop/peers.c src/hop/peers.h \
+	src/hop/sender.c src/hop/sender.h \
+	src/hop/conn.c src/hop/conn.h src/hop/intake.c src/hop/answers.c \
+	src/hop/keep.c src/hop/keep.h src/hop/receiver.c \
+	src/hop/receiver.h src/hop/port.c src/hop/port.h
+
+check_PROGRAMS += tests/test_receiver tests/test_hop
+TESTS += tests/test_receiver tests/test_hop
+tests_test_receiver_SOURCES = tests/test_receiver.c tests/hop_rig.c \
+	tests/hop_rig.h
+tests_test_receiver_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_receiver_LDADD = $(TEST_LIBS)
+tests_test_hop_SOURCES = tests/test_hop.c tests/hop_rig.c tests/hop_rig.h
+tests_test_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_hop_LDADD = $(TEST_LIBS)
+
+EXTRA_PROGRAMS += tests/bench/bench_hop
+tests_bench_bench_hop_SOURCES = tests/bench/bench_hop.c
+tests_bench_bench_hop_LDADD = $(PARTS_LIBS)
