@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: ISC */
+/* export.c - the engine between queue and backend; see export.h */
+
+#include "export/inner.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/must.h"
+#include "queue/queue.h"
+#include "banned.h"
+
+#define SLOTS_MAX	64
+#define DEAD_BYTES_MAX	(UINT64_C(256) << 20)
+#define NEVER		UINT64_MAX
+
+/* ---- sending ---- */
+
+static const char *
+pick_dataset(const void *target, struct bytes environment)
+{
+	return target_dataset(target, environment);
+}
+
+/* All of a request goes to one dataset. */
+static void
+choose_dataset(struct slot *s)
+{
+	struct export *e = s->e;
+
+	memcpy(s->header, e->target.header, sizeof(s->header));
+	if (e->target.slug_n > 0)
+		s->header[e->target.dataset_at].value = batch_one_dataset(
+		    &s->batch, &e->conf.otlp.norm, pick_dataset, &e->target);
+}
+
+static void
+post_now(struct slot *s)
+{
+	struct export *e = s->e;
+
+	s->post = (struct post){
+		.url = e->target.url[s->batch.frame[0].chunk.signal],
+		.headers = s->header, .headers_n = e->target.header_n,
+		.body = s->batch.body, .timeout_ms = e->conf.timeout_ms,
+		.retry_after_ms = -1,
+		.answer = s->answer, .answer_cap = sizeof(s->answer),
+	};
+	ctr_add(ctr(e), CTR_export_requests, 1);
+	ctr_add(ctr(e), CTR_export_retries, s->attempts > 0);
+	ctr_add(ctr(e), CTR_export_bytes, s->batch.body.n);
+	ctr_add(ctr(e), CTR_export_raw_bytes, s->batch.raw_body);
+	s->state = SENDING;
+	e->sending++;
+	loop_post(e->env->loop, &s->op, &s->post);
+}
+
+static void
+line_durable(void *arg, int res)
+{
+	struct slot *s = arg;
+	struct export *e = s->e;
+
+	e->sending--;
+	if (res == 0) {
+		export_say(e, "");
+		slot_accepted(s, 0, "");
+	} else {
+		if (e->words[0] == '\0')
+			env_log(e->env, LOG_ERROR, "cannot write under '%s': "
+			    "%s; records are kept in the queue",
+			    e->conf.file_dir, strerror(-res));
+		export_say(e, strerror(-res));
+		slot_wait(s, FILE_RETRY_NS);
+	}
+	export_pump(e);
+}
+
+static void
+write_now(struct slot *s)
+{
+	struct export *e = s->e;
+
+	s->state = SENDING;
+	e->sending++;
+	if (efile_write(e->file, s->batch.body, line_durable, s) < 0) {
+		e->sending--;
+		slot_wait(s, FILE_RETRY_NS / 100);
+	}
+}
+
+/* No way to the backend for bytes of this kind. */
+static const char *
+undeliverable(const struct slot *s)
+{
+	const struct chunk *c = &s->batch.frame[0].chunk;
+
+	if (s->batch.frame_n != 1)
+		return NULL;
+	if ((c->flags & CHUNK_BROKEN) != 0)
+		return "not records";
+	if (c->encoding == ENC_FORWARD && c->signal != SIGNAL_LOGS)
+		return "metrics or traces not in OTLP";
+	if (c->encoding == ENC_OTLP && to_files(s->e))
+		return "OTLP protobuf, and the local export is JSON";
+	return NULL;
+}
+
+static void
+encode_and_send(struct slot *s)
+{
+	struct export *e = s->e;
+	struct otlp_conf conf = e->conf.otlp;
+	int r;
+
+	conf.format = to_files(e) ? OTLP_JSON : OTLP_PROTOBUF;
+	choose_dataset(s);
+	r = batch_encode(&s->batch, &conf, e->conf.batch_bytes,
+	    e->conf.gzip && !to_files(e), loop_wall(e->env->loop));
+	switch (r) {
+	case 0:
+		if (to_files(e))
+			write_now(s);
+		else
+			post_now(s);
+		break;
+	case -ENODATA:
+		slot_count(s, 0);
+		slot_range_done(s);
+		break;
+	case -EMSGSIZE:
+		slot_bury(s, "too large to encode", 0, "");
+		break;
+	default:
+		slot_wait(s, FILE_RETRY_NS);
+	}
+}
+
+/* ---- what to do now ---- */
+
+/* May this slot's request go?  Held: one probe at a time, in turn. */
+static bool
+may_send(struct slot *s, uint64_t now)
+{
+	struct export *e = s->e;
+
+	if (e->fresh)
+		return false;
+	if (e->hold_status != 0) {
+		if (now < e->probe_ns || e->sending > 0 ||
+		    &e->slot[e->probe_next % e->slots] != s)
+			return false;
+		e->probe_next++;
+		e->probe_ns = now + EXPORT_PROBE_NS;
+	}
+	return to_files(e) || circuit_try(&e->circuit, now);
+}
+
+static void
+go_on(struct slot *s, uint64_t now)
+{
+	const char *why;
+
+	if (s->state == WAITING && now >= s->due_ns)
+		s->state = READY;
+	if (s->state != READY)
+		return;
+	why = s->dead_why != NULL ? s->dead_why : undeliverable(s);
+	if (s->dead_why != NULL)
+		slot_bury_again(s);
+	else if (why != NULL)
+		slot_bury(s, why, 0, "");
+	else if (may_send(s, now))
+		encode_and_send(s);
+}
+
+/*
+ * One request at once when nothing is under way; after that full batches,
+ * or what has gathered since EXPORT_LINGER_NS.
+ */
+static bool
+worth_filling(struct export *e, uint64_t now)
+{
+	if (e->stopping || queue_peek(e->queue) == 0)
+		return false;
+	return e->sending == 0 || now - e->fill_ns >= EXPORT_LINGER_NS ||
+	    ctr_get(ctr(e), CTR_queue_held_bytes) >=
+	    (e->sending + 1) * e->conf.batch_bytes;
+}
+
+/*
+ * Then all slots but one give their memory back.  Not whenever nothing can be
+ * taken for a moment: to have it mapped again costs more than a request.
+ */
+static bool
+all_done(struct export *e)
+{
+	return ctr_get(ctr(e), CTR_queue_held_bytes) == 0;
+}
+
+static void
+fill(struct slot *s, uint64_t now)
+{
+	struct export *e = s->e;
+	int n;
+
+	n = batch_fill(&s->batch, e->queue, e->conf.batch_bytes);
+	if (n <= 0)
+		return;
+	e->fill_ns = now;
+	s->state = READY;
+	s->attempts = 0;
+	s->dead_why = NULL;
+	ctr_add(ctr(e), CTR_export_taken_records, s->batch.records);
+	ctr_set(ctr(e), CTR_export_held_records, s->batch.records +
+	    ctr_get(ctr(e), CTR_export_held_records));
+}
+
+static void
+note_state(struct export *e)
+{
+	e->said.hold_status = e->hold_status;
+	e->said.circuit_open = e->circuit.state != CIRCUIT_CLOSED;
+	ctr_set(ctr(e), CTR_export_held_auth, e->hold_status != 0);
+	ctr_set(ctr(e), CTR_export_circuit_open, e->said.circuit_open);
+}
+
+static uint64_t
+earliest(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* When there is something to do without anybody telling us. */
+static uint64_t
+next_due(struct export *e, uint64_t now)
+{
+	uint64_t at = NEVER;
+	bool ready = false;
+	unsigned i;
+
+	for (i = 0; i < e->slots; i++) {
+		if (e->slot[i].state == WAITING)
+			at = earliest(at, e->slot[i].due_ns);
+		ready = ready || e->slot[i].state == READY;
+	}
+	if (ready && e->hold_status != 0)
+		at = earliest(at, e->probe_ns);
+	else if (ready && e->circuit.state == CIRCUIT_OPEN)
+		at = earliest(at, e->circuit.until_ns);
+	else if (ready && e->circuit.state == CIRCUIT_CLOSED && !e->fresh)
+		at = now;
+	if (!e->stopping && queue_peek(e->queue) > 0 && e->sending > 0 &&
+	    e->sending < e->slots)
+		at = earliest(at, e->fill_ns + EXPORT_LINGER_NS);
+	if (e->stopping)
+		at = earliest(at, e->stop_at);
+	return at == NEVER || at > now ? at : now;
+}
+
+static void
+set_timer(struct export *e, uint64_t at)
+{
+	if (!op_idle(&e->timer)) {
+		if (at < e->timer_at || at == NEVER)
+			loop_cancel(e->env->loop, &e->timer);
+		return;
+	}
+	if (at == NEVER)
+		return;
+	e->timer_at = at;
+	loop_timer(e->env->loop, &e->timer, at);
+}
+
+static void
+cancel_posts(struct export *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->slots; i++)
+		if (!op_idle(&e->slot[i].op))
+			loop_cancel(e->env->loop, &e->slot[i].op);
+}
+
+static void
+file_closed(void *arg)
+{
+	struct export *e = arg;
+
+	e->running = false;
+	e->stopped(e->stopped_arg);
+}
+
+static void
+dead_closed(void *arg)
+{
+	struct export *e = arg;
+
+	if (e->file != NULL)
+		efile_close(e->file, file_closed, e);
+	else
+		file_closed(e);
+}
+
+/* True while stopping: nothing else is to be done. */
+static bool
+stop_step(struct export *e, uint64_t now)
+{
+	unsigned i;
+
+	if (!e->stopping)
+		return false;
+	if (now >= e->stop_at)
+		cancel_posts(e);
+	for (i = 0; i < e->slots; i++)
+		if (e->slot[i].state == SENDING || e->slot[i].state == BURYING)
+			break;
+	if (i < e->slots) {
+		set_timer(e, now < e->stop_at ? e->stop_at : NEVER);
+	} else if (!op_idle(&e->timer)) {
+		loop_cancel(e->env->loop, &e->timer);
+	} else if (e->running) {
+		e->running = false;
+		dead_close(e->dead, dead_closed, e);
+	}
+	return true;
+}
+
+/* Takes the new configuration over between two requests. */
+static void
+freshen(struct export *e)
+{
+	unsigned i;
+
+	if (!e->fresh || e->sending > 0)
+		return;
+	target_fini(&e->target, e->env);
+	e->target = e->fresh_target;
+	e->conf.gzip = e->fresh_conf.gzip;
+	e->conf.timeout_ms = e->fresh_conf.timeout_ms;
+	e->conf.otlp = e->fresh_conf.otlp;
+	e->fresh = false;
+	e->hold_status = 0;
+	circuit_ok(&e->circuit);
+	for (i = 0; i < e->slots; i++) {
+		otlp_batch_free(&e->slot[i].batch.otlp);
+		/* when to come again was the old target's word */
+		if (e->slot[i].state == WAITING)
+			e->slot[i].due_ns = 0;
+	}
+}
+
+void
+export_pump(struct export *e)
+{
+	uint64_t now = loop_now(e->env->loop);
+	struct slot *s;
+	unsigned i;
+
+	if (!e->running || stop_step(e, now))
+		return;
+	freshen(e);
+	for (i = 0; i < e->slots; i++) {
+		s = &e->slot[i];
+		if (s->state == FREE && worth_filling(e, now))
+			fill(s, now);
+		else if (s->state == FREE && i > 0 && all_done(e))
+			batch_trim(&s->batch);
+		if (s->state != FREE)
+			go_on(s, now);
+	}
+	/* A probe's turn passes over slots that have nothing. */
+	if (e->hold_status != 0 &&
+	    e->slot[e->probe_next % e->slots].state == FREE)
+		e->probe_next++;
+	note_state(e);
+	set_timer(e, next_due(e, now));
+}
+
+static void
+timer_done(struct op *op)
+{
+	export_pump(op->arg);
+}
+
+/* ---- opening and closing ---- */
+
+int
+export_new(struct export **ret_e, struct env *env, struct queue *queue,
+    const struct export_conf *conf)
+{
+	struct efile_conf fc = { conf->file_dir, conf->file_max,
+	    conf->files_keep };
+	struct export *e;
+	unsigned i;
+	int r;
+
+	e = env_alloc(env, sizeof(*e));
+	if (e == NULL)
+		return -ENOMEM;
+	e->env = env;
+	e->queue = queue;
+	e->conf = *conf;
+	e->said.words = e->words;
+	r = target_init(&e->target, env, conf);
+	if (r < 0)
+		goto out;
+	e->slots = to_files(e) ? 1 : conf->requests_max;
+	must(e->slots >= 1 && e->slots <= SLOTS_MAX);
+	e->slot = env_alloc(env, e->slots * sizeof(*e->slot));
+	r = e->slot == NULL ? -ENOMEM : 0;
+	if (r == 0 && to_files(e))
+		r = efile_new(&e->file, env, &fc);
+	if (r == 0)
+		r = dead_new(&e->dead, env, conf->dead_dir, DEAD_BYTES_MAX);
+	if (r < 0)
+		goto out;
+	op_init(&e->timer, timer_done, e);
+	for (i = 0; i < e->slots; i++) {
+		e->slot[i].e = e;
+		batch_init(&e->slot[i].batch, env);
+		op_init(&e->slot[i].op, slot_answered, &e->slot[i]);
+	}
+	*ret_e = e;
+out:
+	if (r < 0)
+		export_free(&e);
+	return r;
+}
+
+void
+export_free(struct export **ep)
+{
+	struct export *e = *ep;
+	unsigned i;
+
+	if (e == NULL)
+		return;
+	for (i = 0; e->slot != NULL && i < e->slots; i++)
+		if (e->slot[i].e != NULL)
+			batch_fini(&e->slot[i].batch);
+	target_fini(&e->target, e->env);
+	if (e->fresh)
+		target_fini(&e->fresh_target, e->env);
+	efile_free(&e->file);
+	dead_free(&e->dead);
+	env_free(e->env, e->slot);
+	env_free(e->env, e);
+	*ep = NULL;
+}
+
+/* What became of the records taken, whatever it was. */
+static uint64_t
+settled(const struct export *e)
+{
+	const struct counters *c = &e->env->ctr;
+
+	return ctr_get(c, CTR_export_done_records) +
+	    ctr_get(c, CTR_export_rejected_records) +
+	    ctr_get(c, CTR_export_dead_records) +
+	    ctr_get(c, CTR_export_bad_records) +
+	    ctr_get(c, CTR_export_group_marks);
+}
+
+bool
+export_conserves(const struct export *e)
+{
+	return ctr_get(&e->env->ctr, CTR_export_taken_records) ==
+	    settled(e) + ctr_get(&e->env->ctr, CTR_export_held_records);
+}
+
+static void
+opened(struct export *e, int res)
+{
+	e->running = res == 0;
+	/* What was under way at the last end is taken from the queue again. */
+	ctr_set(ctr(e), CTR_export_held_records, 0);
+	ctr_set(ctr(e), CTR_export_taken_records, settled(e));
+	e->ready(e->ready_arg, res);
+	export_pump(e);
+}
+
+static void
+file_opened(void *arg, int res)
+{
+	opened(arg, res);
+}
+
+static void
+dead_opened(void *arg, int res)
+{
+	struct export *e = arg;
+
+	if (res == 0 && e->file != NULL)
+		efile_open(e->file, file_opened, e);
+	else
+		opened(e, res);
+}
+
+void
+export_start(struct export *e, void (*ready)(void *arg, int res), void *arg)
+{
+	e->ready = ready;
+	e->ready_arg = arg;
+	dead_open(e->dead, dead_opened, e);
+}
+
+void
+export_notify(struct export *e)
+{
+	export_pump(e);
+}
+
+void
+export_stop(struct export *e, uint64_t at_ns, void (*stopped)(void *arg),
+    void *arg)
+{
+	e->stopping = true;
+	e->stop_at = at_ns;
+	e->stopped = stopped;
+	e->stopped_arg = arg;
+	if (e->running)
+		export_pump(e);
+	else
+		stopped(arg);
+}
+
+int
+export_reconf(struct export *e, const struct export_conf *conf)
+{
+	struct target t;
+	int r;
+
+	r = target_init(&t, e->env, conf);
+	if (r < 0)
+		return r;
+	if ((t.url[0] == NULL) != to_files(e)) {
+		target_fini(&t, e->env);
+		return -ENOTSUP;
+	}
+	if (e->fresh)
+		target_fini(&e->fresh_target, e->env);
+	e->fresh = true;
+	e->fresh_target = t;
+	e->fresh_conf = *conf;
+	export_pump(e);
+	return 0;
+}
+
+void
+export_state(const struct export *e, struct export_state *ret)
+{
+	*ret = e->said;
+}
+
+void
+export_watch(struct export *e, struct export_watch *w)
+{
+	w->next = e->watches;
+	e->watches = w;
+}
+
+void
+export_unwatch(struct export *e, struct export_watch *w)
+{
+	struct export_watch **wp;
+
+	for (wp = &e->watches; *wp != NULL; wp = &(*wp)->next)
+		if (*wp == w) {
+			*wp = w->next;
+			return;
+		}
+}

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: ISC
+# export.mk - what src/export adds to the build
+
+libparts_a_SOURCES += src/export/answer.c src/export/answer.h \
+	src/export/circuit.c src/export/circuit.h \
+	src/export/batch.c src/export/batch.h \
+	src/export/file.c src/export/file.h \
+	src/export/dead.c src/export/dead.h \
+	src/export/target.c src/export/target.h \
+	src/export/outcome.c src/export/inner.h \
+	src/export/export.c src/export/export.h
+
+libparts_a_SOURCES += src/http/probe.c src/http/probe.h
+
+check_PROGRAMS += tests/test_export
+TESTS += tests/test_export
+tests_test_export_SOURCES = tests/test_export.c
+tests_test_export_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_export_LDADD = $(TEST_LIBS)

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/* outcome.c - what became of a request, record by record; see inner.h */
+
+#include "export/inner.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/must.h"
+#include "export/answer.h"
+#include "queue/queue.h"
+#include "banned.h"
+
+static uint64_t
+any64(struct export *e)
+{
+	uint64_t v;
+
+	loop_random(e->env->loop, &v, sizeof(v));
+	return v;
+}
+
+void
+export_say(struct export *e, const char *words)
+{
+	snprintf(e->words, sizeof(e->words), "%s", words);
+}
+
+/* ---- a batch comes to its end ---- */
+
+static void
+tell_watches(struct export *e, uint64_t seq, bool delivered, int status)
+{
+	struct export_watch **wp = &e->watches, *w;
+
+	while ((w = *wp) != NULL) {
+		if (w->seq != seq) {
+			wp = &w->next;
+			continue;
+		}
+		*wp = w->next;
+		w->told(w, delivered, status, e->words);
+	}
+}
+
+static void
+slot_free(struct slot *s)
+{
+	struct export *e = s->e;
+	unsigned i;
+
+	for (i = 0; i < s->batch.frame_n; i++) {
+		queue_commit(e->queue, s->batch.frame[i].seq);
+		tell_watches(e, s->batch.frame[i].seq, s->dead_why == NULL,
+		    e->said.last_status);
+	}
+	s->batch.frame_n = 0;
+	s->state = FREE;
+}
+
+/* The current range is dealt with; what comes next in this slot. */
+void
+slot_range_done(struct slot *s)
+{
+	batch_pop(&s->batch);
+	s->attempts = 0;
+	s->state = READY;
+	if (s->batch.range_n == 0)
+		slot_free(s);
+}
+
+void
+slot_count(struct slot *s, uint64_t rejected)
+{
+	const struct batch_range *r = &s->batch.range[s->batch.range_n - 1];
+	const struct otlp_counts *n = &s->batch.counts;
+	struct counters *c = ctr(s->e);
+
+	rejected = rejected < n->records ? rejected : n->records;
+	ctr_add(c, CTR_export_done_records, n->records - rejected);
+	ctr_add(c, CTR_export_rejected_records, rejected);
+	ctr_add(c, CTR_export_bad_records, n->bad);
+	ctr_add(c, CTR_export_group_marks, n->marks);
+	ctr_add(c, CTR_export_repaired_texts, n->repaired);
+	ctr_add(c, CTR_export_late_records, n->late);
+	ctr_add(c, CTR_export_folded_attributes, n->folded);
+	ctr_add(c, CTR_export_cut_values, n->cut);
+	ctr_add(c, CTR_export_dropped_attributes, n->dropped);
+	ctr_add(c, CTR_export_repaired_texts, n->repaired);
+	ctr_set(c, CTR_export_held_records,
+	    ctr_get(c, CTR_export_held_records) - (r->to - r->from));
+}
+
+void
+slot_accepted(struct slot *s, uint64_t rejected, const char *words)
+{
+	struct export *e = s->e;
+	uint64_t now = loop_now(e->env->loop);
+
+	if (rejected > 0 && now - e->warned_ns > UINT64_C(60000000000)) {
+		e->warned_ns = now;
+		env_log(e->env, LOG_WARN, "the backend rejected %llu records "
+		    "of a request it took: %s",
+		    (unsigned long long)rejected, words);
+	}
+	if (e->hold_status != 0)
+		env_log(e->env, LOG_INFO, "the backend takes records again");
+	e->hold_status = 0;
+	e->ok_ns = now;
+	e->said.last_ok_ns = loop_wall(e->env->loop);
+	ctr_set(ctr(e), CTR_export_last_ok_ns, e->said.last_ok_ns);
+	circuit_ok(&e->circuit);
+	slot_count(s, rejected);
+	slot_range_done(s);
+}
+
+/* ---- dead letters ---- */
+
+static void
+buried(void *arg, int res)
+{
+	struct slot *s = arg;
+	struct export *e = s->e;
+
+	if (res < 0) {
+		s->state = WAITING;
+		s->due_ns = loop_now(e->env->loop) + FILE_RETRY_NS;
+		export_pump(e);
+		return;
+	}
+	ctr_add(ctr(e), CTR_export_dead_records, 1);
+	ctr_set(ctr(e), CTR_export_held_records,
+	    ctr_get(ctr(e), CTR_export_held_records) - 1);
+	slot_range_done(s);
+	s->dead_why = NULL;
+	export_pump(e);
+}
+
+/* The current range is one record, or one frame of bytes: away with it. */
+void
+slot_bury_again(struct slot *s)
+{
+	const struct batch_frame *f;
+	struct dead_letter l = { .why = s->dead_why,
+	    .status = s->dead_status, .words = s->dead_words };
+	struct bytes entry;
+	uint32_t nth;
+
+	f = batch_at(&s->batch, &nth);
+	l.chunk = f->chunk;
+	if (f->chunk.encoding == ENC_FORWARD &&
+	    (f->chunk.flags & CHUNK_BROKEN) == 0) {
+		entry = batch_entry(f, nth);
+		l.chunk.from += (uint64_t)(entry.p - f->chunk.body[0].p);
+		l.chunk.to = l.chunk.from + entry.n;
+		l.chunk.body[0] = entry;
+	}
+	s->state = BURYING;
+	if (dead_put(s->e->dead, &l, buried, s) < 0) {
+		s->state = WAITING;
+		s->due_ns = loop_now(s->e->env->loop) + FILE_RETRY_NS / 10;
+	}
+}
+
+void
+slot_bury(struct slot *s, const char *why, int status, const char *words)
+{
+	s->dead_why = why;
+	s->dead_status = status;
+	snprintf(s->dead_words, sizeof(s->dead_words), "%s", words);
+	env_log(s->e->env, LOG_WARN,
+	    "a record goes to the dead letters: %s (%d %s)", why, status, words);
+	slot_bury_again(s);
+}
+
+/* ---- answers ---- */
+
+void
+slot_wait(struct slot *s, uint64_t ns)
+{
+	s->state = WAITING;
+	s->due_ns = loop_now(s->e->env->loop) + ns;
+}
+
+static void
+failed(struct slot *s)
+{
+	struct export *e = s->e;
+	uint64_t now = loop_now(e->env->loop), ns;
+
+	s->attempts++;
+	ns = retry_wait_ns(s->attempts, any64(e));
+	if (s->post.retry_after_ms >= 0)
+		ns = retry_after_ns((uint64_t)s->post.retry_after_ms);
+	/* A backend that names its time is asked then, not by the circuit. */
+	if (s->post.retry_after_ms > 0)
+		circuit_unused(&e->circuit, now);
+	else
+		circuit_failed(&e->circuit, now, any64(e));
+	slot_wait(s, ns);
+}
+
+static void
+hold(struct slot *s, int status, const char *words)
+{
+	struct export *e = s->e;
+
+	if (e->hold_status != status)
+		env_log(e->env, LOG_ERROR, "the backend answers %d: records "
+		    "are held and it is asked again every 30 s; look at "
+		    "exporter.endpoint, token and dataset: %s", status, words);
+	e->hold_status = status;
+	e->probe_ns = loop_now(e->env->loop) + EXPORT_PROBE_NS;
+	s->state = READY;
+}
+
+static void
+bisect(struct slot *s, int status, const char *words)
+{
+	struct export *e = s->e;
+	uint64_t now = loop_now(e->env->loop);
+
+	circuit_ok(&e->circuit);
+	if (e->ok_ns == 0 || now - e->ok_ns > EXPORT_TRUST_NS) {
+		hold(s, status, words);
+		return;
+	}
+	if (!batch_split(&s->batch)) {
+		slot_bury(s, "refused", status, words);
+		return;
+	}
+	e->bisect_ns = now > e->bisect_ns ? now + EXPORT_BISECT_NS :
+	    e->bisect_ns + EXPORT_BISECT_NS;
+	slot_wait(s, e->bisect_ns - now);
+}
+
+static void
+halve(struct slot *s, int status, const char *words)
+{
+	circuit_ok(&s->e->circuit);
+	s->state = READY;
+	if (!batch_split(&s->batch))
+		slot_bury(s, "too large", status, words);
+}
+
+void
+slot_answered(struct op *op)
+{
+	struct slot *s = op->arg;
+	struct export *e = s->e;
+	struct answer a;
+
+	e->sending--;
+	if (op->res == -ECANCELED) {
+		circuit_unused(&e->circuit, loop_now(e->env->loop));
+		s->state = READY;
+		export_pump(e);
+		return;
+	}
+	answer_read(op->res < 0 ? 0 : s->post.status, s->post.content_type,
+	    bytes_of(s->post.answer, s->post.answer_len), &a);
+	e->said.last_status = op->res < 0 ? 0 : s->post.status;
+	ctr_set(ctr(e), CTR_export_last_status,
+	    (uint64_t)e->said.last_status);
+	export_say(e, e->said.last_status == 0 ? s->post.error : a.words);
+	switch (a.verdict) {
+	case ANSWER_DONE: slot_accepted(s, a.rejected, a.words); break;
+	case ANSWER_RETRY: failed(s); break;
+	case ANSWER_HOLD: hold(s, s->post.status, a.words); break;
+	case ANSWER_HALVE: halve(s, s->post.status, a.words); break;
+	case ANSWER_BISECT: bisect(s, s->post.status, a.words); break;
+	}
+	export_pump(e);
+}
