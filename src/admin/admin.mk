@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: ISC
+# admin.mk - what src/admin adds to the build
+
+libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
+	src/admin/status.c src/admin/ring.c src/admin/tail.c \
+	src/admin/help.c src/admin/lanes.c src/admin/lanes.h \
+	src/admin/show.c src/admin/show.h src/admin/human.c \
+	src/admin/human.h
+libparts_a_CPPFLAGS += $(JANSSON_CFLAGS)
+
+check_PROGRAMS += tests/test_admin
+TESTS += tests/test_admin
+tests_test_admin_SOURCES = tests/test_admin.c tests/lane_kit.h
+tests_test_admin_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(JANSSON_CFLAGS)
+tests_test_admin_LDADD = $(TEST_LIBS)
