@@ -1,0 +1,548 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * main.c - emplogd: reads what was asked for, runs the roles, ends in time
+ *
+ * SIGTERM, SIGINT   drain within common.grace_ms; a second one ends at once
+ * SIGHUP            read the configuration anew; a refused one changes nothing
+ */
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "config.h"
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "admin/admin.h"
+#include "base/must.h"
+#include "config/keys.h"
+#include "roles/role.h"
+#include "banned.h"
+
+#define EXIT_CONFIG	78
+#define ROLES		3
+#define SETS_MAX	64
+
+extern char **environ;
+
+struct opts {
+	const char	*file;
+	const char	*io;
+	const char	*sets[SETS_MAX];
+	unsigned	 sets_n;
+	unsigned	 roles;
+	bool		 check;
+};
+
+struct process {
+	struct opts	 opts;
+	struct loop	*loop;
+	struct conf	*conf;
+	struct conf	*fresh_conf;	/* of the last SIGHUP, or NULL */
+	struct role	*role[ROLES];
+	unsigned	 role_n;
+	unsigned	 waiting;	/* roles not yet ready, or not yet done */
+	bool		 failed;
+	bool		 draining;
+	unsigned	 drain_at;	/* next role to drain */
+	uint64_t	 until_ns;
+	uint64_t	 kept;
+	struct op	 signal_op;
+	struct op	 grace;
+	int		 signal_fd;
+	char		 why[LOOP_WHY];
+};
+
+static void
+tell(void *arg, bool fault, const char *line)
+{
+	fprintf(stderr, "emplogd: %s: %s\n", fault ? "error" : "note", line);
+}
+
+/* A verb's output is read by scripts too: no remarks. */
+static void
+tell_faults(void *arg, bool fault, const char *line)
+{
+	if (fault)
+		tell(arg, fault, line);
+}
+
+static void
+notify(const char *state)
+{
+#ifdef HAVE_SYSTEMD
+	(void)sd_notify(0, state);
+#endif
+}
+
+/* ---- the command line ---- */
+
+static int
+role_bits(const char *list, unsigned *ret_bits)
+{
+	static const struct role_kind *const kinds[ROLES] = {
+		&role_agent, &role_relay, &role_exporter
+	};
+	const char *p = list;
+	unsigned bits = 0, i;
+	size_t n;
+
+	while (*p != '\0') {
+		n = strcspn(p, ", ");
+		for (i = 0; i < ROLES; i++)
+			if (strlen(kinds[i]->name) == n &&
+			    strncmp(kinds[i]->name, p, n) == 0)
+				break;
+		if (i == ROLES)
+			return -EINVAL;
+		bits |= kinds[i]->bit;
+		p += n;
+		p += strspn(p, ", ");
+	}
+	*ret_bits = bits;
+	return bits == 0 ? -EINVAL : 0;
+}
+
+static void
+usage(FILE *to)
+{
+	fputs("usage: emplogd --role=agent|relay|exporter[,…] [--config=FILE]\n"
+	    "               [--set section.key=value] [--io=auto|uring|epoll]\n"
+	    "               [--check]\n"
+	    "       emplogd [--config=FILE] status|tail|ring|help […]\n"
+	    "see emplogd(8)\n", to);
+}
+
+/* 0: run; else exit with ret_status. */
+static int
+read_options(struct opts *o, int argc, char **argv, int *ret_status)
+{
+	static const struct option longs[] = {
+		{ "role", required_argument, NULL, 'r' },
+		{ "config", required_argument, NULL, 'c' },
+		{ "set", required_argument, NULL, 's' },
+		{ "io", required_argument, NULL, 'i' },
+		{ "check", no_argument, NULL, 'n' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ NULL, 0, NULL, 0 }
+	};
+	int c;
+
+	*ret_status = EXIT_CONFIG;
+	/* "+": a verb ends the options; what follows is the verb's. */
+	while ((c = getopt_long(argc, argv, "+r:c:s:nvh", longs, NULL)) != -1) {
+		switch (c) {
+		case 'r':
+			if (role_bits(optarg, &o->roles) == 0)
+				break;
+			fprintf(stderr, "emplogd: error: --role: '%s' is not a "
+			    "list of agent, relay, exporter\n", optarg);
+			return 1;
+		case 'c': o->file = optarg; break;
+		case 'i': o->io = optarg; break;
+		case 'n': o->check = true; break;
+		case 's':
+			if (o->sets_n == SETS_MAX) {
+				fprintf(stderr, "emplogd: error: more than %d "
+				    "--set; use a file\n", SETS_MAX);
+				return 1;
+			}
+			o->sets[o->sets_n++] = optarg;
+			break;
+		case 'v':
+			printf("emplogd %s\n", PACKAGE_VERSION);
+			*ret_status = 0;
+			return 1;
+		case 'h':
+			usage(stdout);
+			*ret_status = 0;
+			return 1;
+		default:
+			usage(stderr);
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int
+read_conf(const struct opts *o, struct conf **ret_conf,
+    void (*told)(void *arg, bool fault, const char *line))
+{
+	char io_set[64];
+	const char *sets[SETS_MAX + 1];
+	struct conf_source src = {
+		.file = o->file, .env = environ, .sets = sets,
+		.sets_n = o->sets_n, .roles = o->roles, .tell = told,
+	};
+
+	memcpy(sets, o->sets, sizeof(o->sets));
+	if (o->io != NULL) {
+		snprintf(io_set, sizeof(io_set), "common.io=%s", o->io);
+		sets[src.sets_n++] = io_set;
+	}
+	return conf_read(ret_conf, &src);
+}
+
+/* emplogd [--config=…] status … */
+static int
+run_verb(const struct opts *o, int argc, char **argv)
+{
+	const struct admin_verb *v = admin_find(argv[0]);
+	struct admin a = { .out = stdout, .err = stderr };
+	struct conf *conf = NULL;
+	int status;
+
+	if (v == NULL) {
+		fprintf(stderr, "emplogd: error: '%s' is not a verb\n",
+		    argv[0]);
+		usage(stderr);
+		return EXIT_CONFIG;
+	}
+	if (v->needs_conf && read_conf(o, &conf, tell_faults) < 0)
+		return EXIT_CONFIG;
+	a.conf = conf;
+	status = v->run(argc, argv, &a);
+	conf_free(&conf);
+	return status;
+}
+
+/* What is in force of keys that main itself looks at. */
+static const struct conf *
+conf_now(const struct process *p)
+{
+	return p->fresh_conf != NULL ? p->fresh_conf : p->conf;
+}
+
+/* ---- ending ---- */
+
+static void	 drain_next(struct process *p);
+
+static void
+role_ended(void *arg, struct role *r)
+{
+	struct process *p = arg;
+
+	if (r->kind->kept != NULL)
+		p->kept += r->kind->kept(r);
+	drain_next(p);
+}
+
+/* The agent first: what it spills to a relay of this process still counts. */
+static void
+drain_next(struct process *p)
+{
+	struct role *r;
+
+	if (p->drain_at == p->role_n) {
+		loop_stop(p->loop);
+		return;
+	}
+	r = p->role[p->drain_at++];
+	role_drain(r, p->until_ns, role_ended);
+}
+
+static void
+grace_over(struct op *op)
+{
+	struct process *p = op->arg;
+
+	if (op->res < 0)
+		return;
+	fprintf(stderr, "emplogd: warning: could not drain within "
+	    "common.grace_ms; what was acknowledged is on disk\n");
+	/* Everything acknowledged is durable: ending here loses nothing. */
+	_exit(p->kept > 0 ? (int)conf_num(conf_now(p),
+	    KEY_common_exit_kept) : 0);
+}
+
+static void
+drain(struct process *p)
+{
+	uint64_t grace = conf_num(conf_now(p), KEY_common_grace_ms) * 1000000;
+
+	p->draining = true;
+	notify("STOPPING=1");
+	p->until_ns = loop_now(p->loop) + grace - grace / 8;
+	loop_timer(p->loop, &p->grace, loop_now(p->loop) + grace);
+	p->drain_at = 0;
+	drain_next(p);
+}
+
+/* Keys that a running process takes over; the others say that they are not. */
+static bool
+is_live(enum conf_key k)
+{
+	static const enum conf_key live[] = {
+		KEY_common_log_level, KEY_common_grace_ms,
+		KEY_common_exit_kept, KEY_exporter_endpoint,
+		KEY_exporter_token, KEY_exporter_token_file,
+		KEY_exporter_dataset, KEY_exporter_headers,
+		KEY_exporter_names, KEY_exporter_limits,
+		KEY_exporter_compression, KEY_exporter_timeout,
+		KEY_exporter_window,
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(live) / sizeof(live[0]); i++)
+		if (live[i] == k)
+			return true;
+	return false;
+}
+
+static void
+tell_stale(const struct process *p, const struct conf *fresh)
+{
+	int k;
+
+	for (k = 0; k < KEY_COUNT; k++)
+		if (!is_live((enum conf_key)k) &&
+		    strcmp(conf_text(fresh, (enum conf_key)k),
+		    conf_text(p->conf, (enum conf_key)k)) != 0)
+			fprintf(stderr, "emplogd: warning: '%s' has changed: "
+			    "that needs a restart\n", key_info[k].name);
+}
+
+static void
+reload(struct process *p)
+{
+	struct conf *fresh;
+	unsigned i;
+	int r;
+
+	r = read_conf(&p->opts, &fresh, tell);
+	if (r < 0) {
+		fprintf(stderr, "emplogd: error: the new configuration is "
+		    "refused, the old one stays\n");
+		for (i = 0; i < p->role_n; i++)
+			ctr_add(&p->role[i]->env.ctr, CTR_config_refused, 1);
+		return;
+	}
+	for (i = 0; i < p->role_n; i++) {
+		p->role[i]->env.log_level = (enum log_level)conf_num(fresh,
+		    KEY_common_log_level);
+		if (p->role[i]->kind->reload != NULL)
+			p->role[i]->kind->reload(p->role[i], fresh);
+		ctr_add(&p->role[i]->env.ctr, CTR_config_reloads, 1);
+	}
+	tell_stale(p, fresh);
+	/* The first one stays as long as the roles: they borrow its texts. */
+	conf_free(&p->fresh_conf);
+	p->fresh_conf = fresh;
+	fprintf(stderr, "emplogd: note: configuration read anew\n");
+}
+
+/* ---- signals ---- */
+
+static void
+wait_signal(struct process *p)
+{
+	loop_poll(p->loop, &p->signal_op, p->signal_fd, POLLIN);
+}
+
+static void
+on_signal(struct op *op)
+{
+	struct process *p = op->arg;
+	struct signalfd_siginfo si;
+
+	if (op->res < 0)
+		return;
+	while (read(p->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
+		if (si.ssi_signo == SIGHUP && !p->draining && p->waiting == 0)
+			reload(p);
+		else if (si.ssi_signo != SIGHUP && p->draining)
+			_exit(0);
+		else if (si.ssi_signo != SIGHUP && p->waiting > 0)
+			_exit(0);	/* nothing was taken in yet */
+		else if (si.ssi_signo != SIGHUP)
+			drain(p);
+	}
+	wait_signal(p);
+}
+
+static int
+open_signals(struct process *p)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return p->signal_fd < 0 ? -errno : 0;
+}
+
+/* ---- starting ---- */
+
+static void
+all_ready(struct process *p)
+{
+	char names[64] = "";
+	size_t n = 0;
+	unsigned i;
+
+	for (i = p->role_n; i-- > 0;)
+		n += (size_t)snprintf(names + n, sizeof(names) - n, " %s",
+		    p->role[i]->kind->name);
+	fprintf(stderr, "emplogd: ready:%s (%s)\n", names, p->why);
+	notify("READY=1");
+	if (p->opts.check)
+		drain(p);
+}
+
+static void	 open_next_role(struct process *p);
+
+static void
+role_opened(void *arg, struct role *r, int res)
+{
+	struct process *p = arg;
+
+	p->waiting--;
+	if (res < 0) {
+		p->failed = true;
+		loop_stop(p->loop);
+	} else if (p->waiting == 0) {
+		all_ready(p);
+	} else {
+		open_next_role(p);
+	}
+}
+
+/* Last to first: a relay listens before the agent of its process connects. */
+static void
+open_next_role(struct process *p)
+{
+	static const struct role_kind *const order[ROLES] = {
+		&role_agent, &role_relay, &role_exporter
+	};
+	struct role_world world = { p->loop, &shm_sys_os, NULL, NULL };
+	unsigned i, want = p->waiting - 1, seen = 0;
+	unsigned bits = p->conf->roles;
+
+	if ((bits & ROLE_RELAY) != 0 &&
+	    strcmp(conf_text(p->conf, KEY_relay_next), "export") == 0)
+		bits &= ~ROLE_EXPORTER;		/* the relay is one itself */
+	for (i = 0; i < ROLES; i++)
+		if ((bits & order[i]->bit) != 0 && seen++ == want)
+			break;
+	must(i < ROLES);
+	p->role[want] = role_open(order[i], &world, p->conf, role_opened,
+	    p);
+	if (p->role[want] == NULL) {
+		fprintf(stderr, "emplogd: error: there is not enough memory\n");
+		p->failed = true;
+		loop_stop(p->loop);
+	}
+}
+
+static unsigned
+count_roles(const struct conf *c)
+{
+	unsigned bits = c->roles, n = 0;
+
+	if ((bits & ROLE_RELAY) != 0 &&
+	    strcmp(conf_text(c, KEY_relay_next), "export") == 0)
+		bits &= ~ROLE_EXPORTER;
+	for (; bits != 0; bits &= bits - 1)
+		n++;
+	return n;
+}
+
+static int
+start(struct process *p)
+{
+	static const enum loop_io ios[] = { LOOP_AUTO, LOOP_URING, LOOP_EPOLL };
+	int r;
+
+	p->role_n = p->waiting = count_roles(p->conf);
+	if (p->role_n == 0) {
+		fprintf(stderr, "emplogd: error: no role; give --role=agent, "
+		    "relay or exporter (or several, separated by commas)\n");
+		return EXIT_CONFIG;
+	}
+	r = open_signals(p);
+	if (r == 0)
+		r = loop_new(&p->loop, ios[conf_num(p->conf, KEY_common_io)],
+		    p->why);
+	if (r < 0) {
+		fprintf(stderr, "emplogd: error: cannot open the event loop: "
+		    "%s; %s\n", strerror(-r), p->why);
+		return 1;
+	}
+	op_init(&p->signal_op, on_signal, p);
+	op_init(&p->grace, grace_over, p);
+	wait_signal(p);
+	open_next_role(p);
+	loop_run(p->loop);
+	return p->failed ? 1 : 0;
+}
+
+static void
+tear_down(struct process *p)
+{
+	unsigned i;
+
+	for (i = 0; i < p->role_n; i++)
+		role_free(&p->role[i]);
+	loop_cancel(p->loop, &p->signal_op);
+	loop_cancel(p->loop, &p->grace);
+	while (loop_pending(p->loop) > 0)
+		loop_turn(p->loop, true);
+	loop_free(&p->loop);
+	close(p->signal_fd);
+	conf_free(&p->fresh_conf);
+	conf_free(&p->conf);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct process p = { 0 };
+	int status;
+
+	/*
+	 * Buffers of bodies and batches go back to the kernel when they are
+	 * freed, and a few helper threads need no heaps of their own.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	(void)mallopt(M_ARENA_MAX, 1);
+	if (argc == 1) {
+		usage(stderr);
+		return EXIT_CONFIG;
+	}
+	if (read_options(&p.opts, argc, argv, &status) != 0)
+		return status;
+	if (optind < argc)
+		return run_verb(&p.opts, argc - optind, argv + optind);
+	if (read_conf(&p.opts, &p.conf, tell) < 0)
+		return EXIT_CONFIG;
+	status = start(&p);
+	if (status != 0)
+		return status;	/* half open: the kernel takes it all back */
+	if (p.opts.check)
+		fprintf(stderr, "emplogd: the configuration is good and the "
+		    "start succeeds\n");
+	else
+		fprintf(stderr, "emplogd: ended; %" PRIu64 " records kept on "
+		    "disk\n", p.kept);
+	status = p.kept == 0 ? 0 :
+	    (int)conf_num(conf_now(&p), KEY_common_exit_kept);
+	tear_down(&p);
+	return status;
+}
