@@ -1,0 +1,22 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: ISC
+"""run.py - every claim of the end to end tests, or those whose name has a word
+
+usage: run.py [WORD...]        with BUILD_DIR in the environment
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import claims
+import answers      # noqa: F401
+import decoded      # noqa: F401
+import endpoints    # noqa: F401
+import legacy       # noqa: F401
+import life         # noqa: F401
+import middle       # noqa: F401
+import verbs        # noqa: F401
+
+if __name__ == '__main__':
+    sys.exit(claims.main())

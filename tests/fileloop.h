@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * fileloop.h - a loop of files and timers only, whose calls can be made fail
+ *
+ * What:     loop.h's file operations, done one by one at loop_turn() on real
+ *           files; time stands still unless a timer is all that is left, then
+ *           it jumps.  For tests of what the queue does with each failure.
+ */
+#ifndef EMPLOG_TEST_FILELOOP_H
+#define EMPLOG_TEST_FILELOOP_H
+
+#include "loop/loop.h"
+
+struct fault {
+	enum op_kind	 kind;		/* OP_IDLE: any */
+	unsigned	 after;		/* so many of them succeed */
+	unsigned	 times;		/* then so many fail */
+	int		 res;
+	bool		 torn;		/* a write: half of it is written */
+	const char	*path;		/* only of paths that hold this text */
+};
+
+struct loop *fileloop_new(void);
+void	 fileloop_fault(struct loop *l, struct fault f);
+/* How many of a kind were done. */
+unsigned fileloop_count(const struct loop *l, enum op_kind kind);
+/* Moves both clocks. */
+void	 fileloop_pass(struct loop *l, uint64_t ns);
+/* Turns until nothing but timers is pending. */
+void	 fileloop_settle(struct loop *l);
+
+#endif

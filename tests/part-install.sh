@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: ISC
+# quick: yes
+# part-install.sh - what is installed is whole, and a program finds it
+set -u
+passed=0 failed=0
+
+claim() {
+	local name=$1
+	shift
+	if "$@"; then
+		passed=$((passed + 1))
+	else
+		echo "not ok $name"
+		failed=$((failed + 1))
+	fi
+}
+
+root=$WORK_DIR/root
+export PKG_CONFIG_SYSROOT_DIR=$root
+export PKG_CONFIG_LIBDIR=$root/usr/local/lib/pkgconfig
+lib=$root/usr/local/lib
+
+# program NAME LINKED-WITH...
+program() {
+	local name=$1
+	shift
+	cat >"$WORK_DIR/program.c" <<-'END'
+	#include <emplog.h>
+
+	int
+	main(void)
+	{
+		struct emplog *log;
+
+		if (emplog_open(&log, NULL) < 0)
+			return 1;
+		if (emplog_info(log, "installed", EMPLOG_UINT("n", 1)) < 0)
+			return 2;
+		emplog_close(&log);
+		return 0;
+	}
+	END
+	cc -std=c99 -Wall -Wextra -Werror $(pkg-config --cflags emplog) \
+	    -o "$WORK_DIR/$name" "$WORK_DIR/program.c" "$@"
+}
+
+shared() {
+	program shared $(pkg-config --libs emplog) &&
+	EMPLOG_RING_DIR=$WORK_DIR/ring LD_LIBRARY_PATH=$lib "$WORK_DIR/shared" &&
+	[ "$(find "$WORK_DIR/ring" -name '*.lane' | wc -l)" = 1 ]
+}
+
+archive() {
+	program archive "$lib/libemplog.a" -lpthread &&
+	EMPLOG_RING_DIR=$WORK_DIR/ring "$WORK_DIR/archive" &&
+	[ "$(find "$WORK_DIR/ring" -name '*.lane' | wc -l)" = 2 ]
+}
+
+binary() {
+	"$root/usr/local/bin/emplogd" --version
+}
+
+pages() {
+	local p
+	for p in "$SRC_DIR"/man/*.[1-8]; do
+		p=$(basename "$p")
+		[ -s "$root/usr/local/share/man/man${p##*.}/$p" ] || {
+			echo "$p is not installed"
+			return 1
+		}
+	done
+}
+
+headers() {
+	[ "$(find "$root" -name '*.h')" = \
+	    "$root/usr/local/include/emplog.h" ]
+}
+
+gone() {
+	make -C "$BUILD_DIR" uninstall DESTDIR="$root" >/dev/null &&
+	[ -z "$(find "$root" ! -type d)" ]
+}
+
+claim "make install" \
+    make -C "$BUILD_DIR" install DESTDIR="$root" MAKEFLAGS=
+claim "the binary says what it is" binary
+claim "every page is there" pages
+claim "one header and no other" headers
+claim "a program with the shared library" shared
+claim "a program with the archive" archive
+claim "make uninstall leaves nothing" gone
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: ISC
+# tests.mk - the end to end tests and what they need
+
+check_PROGRAMS += tests/e2e/issuer
+tests_e2e_issuer_SOURCES = tests/e2e/issuer.c tests/e2e/side.h
+tests_e2e_issuer_LDADD = libemplog.la $(DEFLATE_LIBS)
+EXTRA_DIST += tests/e2e/world.py tests/e2e/kills.py tests/part-kills.sh
+
+check_PROGRAMS += tests/e2e/fleet
+tests_e2e_fleet_SOURCES = tests/e2e/fleet.c
+tests_e2e_fleet_LDADD = libemplog.la $(DEFLATE_LIBS) -lpthread
+tests_e2e_fleet_LDFLAGS = -static-libtool-libs
+EXTRA_DIST += tests/e2e/side.h tests/e2e/lanes.py tests/part-fleet.sh
+EXTRA_DIST += tests/hostile.tsv tests/part-hostile.sh \
+	tests/e2e/hostile.py tests/e2e/scenes.py tests/e2e/words.py
+
+check_PROGRAMS += tests/e2e/caller tests/e2e/no_uring
+tests_e2e_caller_SOURCES = tests/e2e/caller.c
+tests_e2e_caller_LDADD = libemplog.la
+tests_e2e_no_uring_SOURCES = tests/e2e/no_uring.c
+EXTRA_DIST += tests/e2e/run.py tests/e2e/claims.py tests/e2e/fleet.py \
+	tests/e2e/backend.py tests/e2e/answers.py tests/e2e/decoded.py \
+	tests/e2e/endpoints.py tests/e2e/legacy.py tests/e2e/life.py \
+	tests/e2e/middle.py tests/e2e/verbs.py tests/part-e2e.sh
+
+noinst_HEADERS += tests/io.h
+check_PROGRAMS += tests/io_here
+tests_io_here_SOURCES = tests/io_here.c
+tests_io_here_LDADD = $(PARTS_LIBS)
+
+# Both sides of a lane in one process, for ThreadSanitizer's eyes.
+check_PROGRAMS += tests/test_race
+TESTS += tests/test_race
+tests_test_race_SOURCES = tests/test_race.c tests/shm_kit.h
+tests_test_race_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_race_LDADD = $(SHM_TEST_LIBS)
+
+EXTRA_DIST += tests/part-install.sh tests/part-demo.sh
+
+style_tests = tests/t0001-style.sh tests/t0002-layers.sh \
+	tests/t0003-objects.sh tests/t0004-manual.sh
+dist_check_SCRIPTS += $(style_tests)
+TESTS += $(style_tests)
+
+# Any bytes to a decoder: configure CC=clang --enable-fuzz, then
+# make fuzz; each takes its corpus' directory as its argument.
+fuzz_targets = tests/fuzz/fuzz_json tests/fuzz/fuzz_message \
+	tests/fuzz/fuzz_otlp tests/fuzz/fuzz_walk
+EXTRA_PROGRAMS += $(fuzz_targets)
+EXTRA_DIST += tests/fuzz/corpus
+fuzz: $(BUILT_SOURCES)
+	$(MAKE) $(AM_MAKEFLAGS) $(fuzz_targets)
+.PHONY: fuzz
+FUZZ_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_json_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_message_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_message_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_otlp_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_otlp_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_walk_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_walk_LDADD = $(PARTS_LIBS)
