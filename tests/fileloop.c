@@ -21,6 +21,7 @@ struct loop {
 	uint64_t	 now;
 	uint64_t	 wall;
 	uint64_t	 random;
+	uint64_t	 shuffle;	/* state of its own; 0: in order */
 	struct fault	 fault;
 	unsigned	 count[OP_KINDS];
 };
@@ -41,6 +42,12 @@ void
 fileloop_fault(struct loop *l, struct fault f)
 {
 	l->fault = f;
+}
+
+void
+fileloop_shuffle(struct loop *l, uint64_t seed)
+{
+	l->shuffle = seed;
 }
 
 unsigned
@@ -82,17 +89,22 @@ loop_wall(const struct loop *l)
 	return l->wall;
 }
 
+static uint64_t
+xorshift(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x >> 24;
+}
+
 void
 loop_random(struct loop *l, void *buf, size_t n)
 {
 	uint8_t *p = buf;
 
-	while (n-- > 0) {
-		l->random ^= l->random << 13;
-		l->random ^= l->random >> 7;
-		l->random ^= l->random << 17;
-		*p++ = (uint8_t)(l->random >> 24);
-	}
+	while (n-- > 0)
+		*p++ = (uint8_t)xorshift(&l->random);
 }
 
 void
@@ -365,17 +377,31 @@ can_run(const struct loop *l, const struct op *op)
 	return op->kind != OP_TIMER || op->cancelled || op->at_ns <= l->now;
 }
 
+/* Which of those pending ends now; l->n: none can. */
+static size_t
+next_to_end(struct loop *l)
+{
+	size_t able[OPS_MAX], n = 0, i;
+
+	for (i = 0; i < l->n; i++)
+		if (can_run(l, l->op[i]))
+			able[n++] = i;
+	if (n == 0)
+		return l->n;
+	return able[l->shuffle == 0 ? 0 : xorshift(&l->shuffle) % n];
+}
+
 int
 loop_turn(struct loop *l, bool wait)
 {
 	uint64_t at = UINT64_MAX;
 	size_t i;
 
-	for (i = 0; i < l->n; i++)
-		if (can_run(l, l->op[i])) {
-			finish(l, i);
-			return 1;
-		}
+	i = next_to_end(l);
+	if (i < l->n) {
+		finish(l, i);
+		return 1;
+	}
 	if (!wait)
 		return 0;
 	for (i = 0; i < l->n; i++)

@@ -22,6 +22,9 @@ struct fault {
 
 struct loop *fileloop_new(void);
 void	 fileloop_fault(struct loop *l, struct fault f);
+/* From now on any op that can end next does, as the seed decides; 0: the one
+   given first. */
+void	 fileloop_shuffle(struct loop *l, uint64_t seed);
 /* How many of a kind were done. */
 unsigned fileloop_count(const struct loop *l, enum op_kind kind);
 /* Moves both clocks. */

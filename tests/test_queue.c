@@ -157,6 +157,14 @@ remove_tree(const char *name)
 	ck_assert_int_eq(nftw(name, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+static void
+empty_dir(void)
+{
+	if (access(dir, F_OK) == 0)
+		remove_tree(dir);
+	ck_assert_int_eq(mkdir(dir, 0700), 0);
+}
+
 /* In memory where there is a place: the claims are not about the device. */
 static void
 setup(void)
@@ -688,6 +696,85 @@ START_TEST(many_starts_leave_no_segments_behind)
 }
 END_TEST
 
+/* Some of what is pending ends, and some time goes by. */
+static void
+some_turns(void)
+{
+	unsigned n = (unsigned)rand() % 12;
+
+	while (n-- > 0 && loop_turn(l, false) > 0)
+		;
+	if (rand() % 8 == 0)
+		fileloop_pass(l, (unsigned)rand() % 400 * MS);
+}
+
+/* What a consumer may do at any moment: take, finish out of order, give up. */
+static void
+consume(uint64_t *held, unsigned *held_n)
+{
+	struct chunk c;
+	unsigned i;
+
+	if (*held_n < 16 && rand() % 2 == 0 &&
+	    queue_take(q, out, sizeof(out), &c, &held[*held_n]) == 0)
+		(*held_n)++;
+	if (*held_n > 0 && rand() % 3 == 0) {
+		i = (unsigned)rand() % *held_n;
+		queue_commit(q, held[i]);
+		held[i] = held[--*held_n];
+	}
+	if (rand() % 40 == 0) {
+		queue_rewind(q);
+		*held_n = 0;
+	}
+}
+
+/* A life under load, then another start, which finds all that was kept. */
+static void
+busy_life(void)
+{
+	uint64_t held[16], kept;
+	unsigned held_n = 0, i;
+	struct chunk c;
+
+	for (i = 0; i < 150; i++) {
+		if (puts_n < PUTS_MAX &&
+		    try_put(puts_n, 1000 + (unsigned)rand() % 30000) == 0)
+			puts_n++;
+		some_turns();
+		consume(held, &held_n);
+	}
+	kept = queue_held_frames(q);
+	stop();
+	start();
+	ck_assert_uint_eq(queue_held_frames(q), kept);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
+	for (i = 0; i < kept / 2; i++) {
+		ck_assert_int_eq(try_take(&held[0], &c), 0);
+		queue_commit(q, held[0]);
+		some_turns();
+	}
+}
+
+START_TEST(writer_reader_and_janitor_may_finish_in_any_order)
+{
+	unsigned seed, life;
+
+	conf.segment_bytes = 64 << 10;
+	conf.staging_bytes = 128 << 10;
+	for (seed = 1; seed <= 60; seed++) {
+		srand(seed);
+		fileloop_shuffle(l, seed * 2654435761u);
+		start();
+		for (life = 0; life < 3; life++)
+			busy_life();
+		stop();
+		empty_dir();
+		puts_n = 0;
+	}
+}
+END_TEST
+
 START_TEST(at_its_bound_puts_are_refused_and_commits_are_not)
 {
 	unsigned i, n;
@@ -784,14 +871,6 @@ spew(const char *name, const uint8_t *p, size_t n)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(write(fd, p, n), (ssize_t)n);
 	close(fd);
-}
-
-static void
-empty_dir(void)
-{
-	if (access(dir, F_OK) == 0)
-		remove_tree(dir);
-	ck_assert_int_eq(mkdir(dir, 0700), 0);
 }
 
 /* Takes all there is: which puts came, each whole and once. */
@@ -1662,6 +1741,8 @@ main(void)
 	tcase_add_test(t, segments_are_unlinked_when_all_is_committed);
 	tcase_add_test(t, one_frame_not_committed_keeps_its_segment);
 	tcase_add_test(t, many_starts_leave_no_segments_behind);
+	tcase_add_test(t,
+	    writer_reader_and_janitor_may_finish_in_any_order);
 	tcase_add_test(t, at_its_bound_puts_are_refused_and_commits_are_not);
 	tcase_add_test(t, what_is_too_old_is_dropped_and_counted);
 	tcase_add_test(t, a_segment_cut_at_any_byte_keeps_what_lies_before);

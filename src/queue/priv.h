@@ -88,6 +88,7 @@ struct segment {
 	bool		 rotten;	/* has damage nobody copied: file is kept */
 	bool		 quarantined;	/* what is damaged was copied at start */
 	bool		 has_data;
+	bool		 leaving;	/* the janitor removes it: enter no more */
 	bool		 foreign;	/* not a file we can read: let alone */
 };
 
@@ -245,6 +246,8 @@ void	 queue_timer(struct queue *q);
 void	 queue_probe(struct queue *q);
 void	 queue_gauges(struct queue *q);
 void	 queue_notify(struct queue *q);
+/* Something is staged or due that the writer has not finished. */
+bool	 queue_has_work(const struct queue *q);
 /* A machine came to rest. */
 void	 queue_rest(struct queue *q);
 void	 queue_opened(struct queue *q, int res);

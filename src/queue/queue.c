@@ -326,8 +326,8 @@ queue_close(struct queue *q, void (*closed)(void *arg), void *arg)
 	queue_kick(q);
 }
 
-static bool
-work_is_left(const struct queue *q)
+bool
+queue_has_work(const struct queue *q)
 {
 	return q->rec != NULL || q->w.state != W_IDLE ||
 	    q->fill->puts != NULL || q->commit_due;
@@ -339,7 +339,7 @@ queue_rest(struct queue *q)
 {
 	void (*closed)(void *) = q->closed;
 
-	if (!q->closing || closed == NULL || work_is_left(q))
+	if (!q->closing || closed == NULL || queue_has_work(q))
 		return;
 	if (q->cur != NULL)
 		segment_seal(q);

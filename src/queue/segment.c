@@ -50,6 +50,7 @@ segment_remove(struct queue *q, struct segment *seg)
 {
 	struct segment *prev = NULL, *s;
 
+	must(q->r.seg != seg && q->r.fd_seg != seg);
 	for (s = q->oldest; s != seg; s = s->next)
 		prev = s;
 	*(prev != NULL ? &prev->next : &q->oldest) = seg->next;
@@ -156,6 +157,7 @@ trim_one(struct queue *q)
 	return true;
 }
 
+/* A reader that comes to it while it is on its way out passes it by. */
 static bool
 remove_one(struct queue *q)
 {
@@ -169,6 +171,7 @@ remove_one(struct queue *q)
 	if (seg == NULL)
 		return false;
 	j->seg = seg;
+	seg->leaving = true;
 	if (seg->rotten) {
 		step(q, J_MKDIR);
 		loop_mkdir(q->env->loop, &j->op,
@@ -236,11 +239,12 @@ make_spare(struct queue *q)
 static bool
 close_spare(struct queue *q)
 {
-	if (!q->closing || q->j.spare_fd < 0 || q->w.state != W_IDLE)
+	if (!q->closing || q->j.spare_fd < 0 || queue_has_work(q))
 		return false;
 	step(q, J_SPARE_CLOSE);
 	loop_close(q->env->loop, &q->j.op, q->j.spare_fd);
 	q->j.spare_fd = -1;
+	q->j.spare = SPARE_NONE;
 	return true;
 }
 

@@ -203,24 +203,33 @@ count_lost(struct queue *q, struct segment *seg)
 	seg->unread_bytes = 0;
 }
 
+/* The first one from seg on that is there to stay. */
+static struct segment *
+staying(struct segment *seg)
+{
+	while (seg != NULL && seg->leaving)
+		seg = seg->next;
+	return seg;
+}
+
 static bool
 next_segment(struct queue *q)
 {
 	struct reader *r = &q->r;
+	struct segment *next;
 
-	if (r->seg == NULL)
-		r->seg = q->oldest;
-	else if (r->off < r->seg->durable || !r->seg->sealed)
-		return r->off < r->seg->durable;
-	else {
+	if (r->seg == NULL) {
+		next = staying(q->oldest);
+	} else {
+		if (r->off < r->seg->durable || !r->seg->sealed)
+			return r->off < r->seg->durable;
 		count_lost(q, r->seg);
-		if (r->seg->next == NULL)
-			return false;
-		r->seg = r->seg->next;
+		next = staying(r->seg->next);
 	}
-	if (r->seg == NULL)
+	if (next == NULL)
 		return false;
-	r->off = r->seg->data_off;
+	r->seg = next;
+	r->off = next->data_off;
 	return true;
 }
 
