@@ -109,7 +109,7 @@ if [ -n "$broken" ]; then
 	mkdir -p "$dir/broken/relay/export"
 	: >"$dir/broken/done"
 	cat "$export_dir"/logs*.jsonl | sed \
-	    '1,/"demo_seq","value":{"intValue":"5"}/s/"demo_seq","value":{"intValue":"5"}/"demo_gone","value":{"intValue":"5"}/' \
+	    '0,/"demo_seq","value":{"intValue":"5"}/s/"demo_seq","value":{"intValue":"5"}/"demo_gone","value":{"intValue":"5"}/' \
 	    >"$dir/broken/relay/export/logs.jsonl"
 	"$build/contrib/examples/count" "$dir/broken/relay/export" 0 $pairs ||
 	    status=$?
