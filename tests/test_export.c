@@ -82,6 +82,16 @@ START_TEST(words_of_an_error_are_one_printable_line)
 }
 END_TEST
 
+START_TEST(a_type_that_is_no_text_is_quoted_as_one)
+{
+	struct answer a;
+
+	answer_read(200, "text/h\xe9\x1b", BYTES("?"), &a);
+	ck_assert_str_eq(a.words, "answered 200 with 'text/h ', which is not "
+	    "OTLP: is this the endpoint?");
+}
+END_TEST
+
 START_TEST(words_are_cut_not_overrun)
 {
 	struct answer a;
@@ -349,6 +359,7 @@ main(void)
 	tcase_add_loop_test(tc, each_answer_has_its_verdict, 0,
 	    (int)(sizeof(row) / sizeof(row[0])));
 	tcase_add_test(tc, words_of_an_error_are_one_printable_line);
+	tcase_add_test(tc, a_type_that_is_no_text_is_quoted_as_one);
 	tcase_add_test(tc, words_are_cut_not_overrun);
 	tcase_add_test(tc,
 	    four_failures_leave_the_circuit_closed_the_fifth_opens_it);

@@ -91,15 +91,17 @@ answer_read(int status, const char *type, struct bytes body,
     struct answer *ret_answer)
 {
 	struct answer a = { .verdict = ANSWER_RETRY };
+	char kind[61];
 
 	if (status >= 200 && status < 300) {
 		if (is_otlp(type, body, &a)) {
 			a.verdict = ANSWER_DONE;
 		} else {
 			a.rejected = 0;
+			words_of(bytes_str(type), kind, sizeof(kind));
 			snprintf(a.words, sizeof(a.words), "answered %d with "
-			    "'%.60s', which is not OTLP: is this the endpoint?",
-			    status, type);
+			    "'%s', which is not OTLP: is this the endpoint?",
+			    status, kind);
 		}
 	} else {
 		words_of(body, a.words, sizeof(a.words));
