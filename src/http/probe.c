@@ -20,6 +20,7 @@
 #define READY_AGE_NS	UINT64_C(60000000000)
 #define TEST_WAIT_NS	UINT64_C(10000000000)
 #define TESTS_MAX	16	/* test records under way */
+#define TEST_BODY_MAX	(1u << 20)	/* read in one turn of the loop */
 #define METRICS_CAP	65536
 
 struct test {
@@ -42,7 +43,7 @@ struct probe {
 	struct probe_conf conf;
 	struct test	 test[TESTS_MAX];
 	bool		 closing;
-	void		(*closed)(void *arg);
+	void		(*closed)(void *arg);	/* NULL: told, or not asked */
 	void		*closed_arg;
 };
 
@@ -55,6 +56,15 @@ answer_json(struct serve_req *req, int status, json_t *o)
 	serve_answer(req, text == NULL ? 500 : status, "application/json",
 	    text == NULL ? (struct bytes){ 0 } : bytes_str(text), NULL, 0);
 	free(text);
+}
+
+/* What others say need not be UTF-8, and JSON has nothing else. */
+static json_t *
+json_words(const char *words)
+{
+	json_t *s = json_string(words);
+
+	return s != NULL ? s : json_string("(not text)");
 }
 
 static void
@@ -104,7 +114,7 @@ answer_ready(struct probe *p, struct serve_req *req)
 	    "held_records", (json_int_t)queue_held_records(p->conf.queue),
 	    "last_status", st.last_status);
 	if (reason != NULL)
-		json_object_set_new(o, "reason", json_string(reason));
+		json_object_set_new(o, "reason", json_words(reason));
 	answer_json(req, reason == NULL ? 200 : 503, o);
 }
 
@@ -126,31 +136,45 @@ answer_metrics(struct probe *p, struct serve_req *req)
 static void
 check_closed(struct probe *p)
 {
+	void (*closed)(void *arg) = p->closed;
 	unsigned i;
 
-	if (!p->closing)
+	if (closed == NULL)
 		return;
 	for (i = 0; i < TESTS_MAX; i++)
 		if (p->test[i].req != NULL || p->test[i].putting ||
 		    !op_idle(&p->test[i].timer))
 			return;
-	p->closing = false;
-	p->closed(p->closed_arg);
+	p->closed = NULL;
+	closed(p->closed_arg);
+}
+
+/* NULL: the backend has had its say about this very record. */
+static const char *
+test_note(const struct test *t)
+{
+	if (t->told)
+		return NULL;
+	if (!t->stored)
+		return "the disk has not taken it";
+	if (t->p->conf.export == NULL)
+		return "stored here; the next hop delivers it";
+	if (t->status == 0 && t->words[0] == '\0')
+		return "the backend has not answered yet: it is kept";
+	return "not delivered yet: it is kept and tried again";
 }
 
 static void
 test_answer(struct test *t)
 {
+	const char *note = test_note(t);
 	json_t *o;
 
-	o = json_pack("{s:b,s:b,s:i,s:s}", "stored", t->stored,
+	o = json_pack("{s:b,s:b,s:i,s:o}", "stored", t->stored,
 	    "exported", t->told && t->delivered, "status", t->status,
-	    "backend", t->words);
-	if (!t->told)
-		json_object_set_new(o, "note", json_string(
-		    t->p->conf.export == NULL ?
-		    "stored here; the next hop delivers it" :
-		    "not delivered yet: it is kept and tried again"));
+	    "backend", json_words(t->words));
+	if (note != NULL)
+		json_object_set_new(o, "note", json_string(note));
 	if (t->watching)
 		export_unwatch(t->p->conf.export, &t->watch);
 	t->watching = false;
@@ -218,7 +242,10 @@ test_slot(struct probe *p)
 	return NULL;
 }
 
-/* The entries of the body, or one record of our own.  Bytes, or -errno. */
+/*
+ * The entries of the body, or one record of our own.  Bytes; -EBADMSG: no
+ * record in it; -EFBIG: more than cap, or one that no record may be.
+ */
 static int64_t
 test_entries(struct probe *p, struct serve_req *req, uint8_t *out, size_t cap,
     uint32_t *ret_records)
@@ -230,13 +257,15 @@ test_entries(struct probe *p, struct serve_req *req, uint8_t *out, size_t cap,
 	size_t at = 0;
 	int64_t n;
 
+	if (body.n > TEST_BODY_MAX)
+		return -EFBIG;
 	if (body.n == 0)
 		body = bytes_of(own, sizeof(own) - 1);
 	json_in_init(&j, body, loop_wall(p->env->loop));
-	while ((n = json_in_next(&j, out + at, cap - at)) > 0)
-		at += (size_t)n;
-	if (n < 0)
-		return n;
+	while ((n = json_in_next(&j, out + at, cap - at)) > 0 || n == -EAGAIN)
+		at += n > 0 ? (size_t)n : 0;
+	if (n == -ENOSPC || j.counts.too_large > 0)
+		return -EFBIG;
 	*ret_records = (uint32_t)j.counts.records;
 	return j.counts.records == 0 ? -EBADMSG : (int64_t)at;
 }
@@ -265,18 +294,37 @@ test_begin(struct probe *p, struct test *t, struct serve_req *req)
 }
 
 static void
+refuse_test(struct serve_req *req, int error)
+{
+	static const struct { int error, status; const char *words; } why[] = {
+		{ EBADMSG, 400, "the body is not a JSON object" },
+		{ EFBIG, 413, "the body is more than a test may be" },
+		{ ENOSPC, 503, "the queue is full" },
+		{ EAGAIN, 503, "the queue has no room at the moment" },
+		{ EBUSY, 503, "too many tests at once" },
+		{ ESHUTDOWN, 503, "the relay is ending" },
+		{ 0, 503, "no memory" },
+	};
+	size_t i = 0;
+
+	while (why[i].error != 0 && why[i].error != -error)
+		i++;
+	answer_json(req, why[i].status, json_pack("{s:b,s:s}", "stored", 0,
+	    "error", why[i].words));
+}
+
+static void
 take_test(struct probe *p, struct serve_req *req)
 {
-	struct test *t = p->closing ? NULL : test_slot(p);
+	struct test *t = test_slot(p);
 	int r;
 
-	r = t == NULL ? -EAGAIN : test_begin(p, t, req);
+	if (p->closing)
+		r = -ESHUTDOWN;
+	else
+		r = t == NULL ? -EBUSY : test_begin(p, t, req);
 	if (r < 0) {
-		answer_json(req, r == -EBADMSG ? 400 : 503,
-		    json_pack("{s:b,s:s}", "stored", 0, "error",
-		    r == -EBADMSG ? "the body is not a JSON object" :
-		    r == -EAGAIN ? "too many tests at once" :
-		    r == -ENOSPC ? "the queue is full" : "no memory"));
+		refuse_test(req, r);
 		return;
 	}
 	t->req = req;

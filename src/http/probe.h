@@ -7,7 +7,8 @@
  *                  record waits more than 60 s, or the backend said 401 or 403
  *   GET  /metrics  Prometheus text
  *   POST /test     sends the body (or a record of its own) through and says,
- *                  within 10 s, what became of it:
+ *                  within 10 s, what became of it; 400 and 413 for a body
+ *                  that is no test, 503 when it cannot be stored:
  *                  {"stored":true,"exported":true,"status":200,
  *                   "backend":"…"}
  */

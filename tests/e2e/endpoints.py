@@ -5,11 +5,12 @@ import os
 import re
 import socket
 import struct
+import threading
 import time
 
 from backend import Answer
 from claims import check, claim, equal
-from fleet import agent, arrive, backend, give, relay, relay_and_backend
+from fleet import agent, arrive, backend, give, record, relay, relay_and_backend
 from world import http, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -147,7 +148,85 @@ def a_test_record_is_stored_and_exported(w):
     reply = http(r.http, '/test', {'message': 'my own', 'event_type': 'mine'})
     equal('its own record', reply.json()['exported'], True)
     equal('body', b.accepted()[-1].body, 'my own')
-    equal('no JSON', http(r.http, '/test', 'no JSON').status, 400)
+
+
+@claim()
+def a_test_that_cannot_be_is_refused_with_the_reason(w):
+    r, _ = relay_and_backend(w)
+    half = {f'k{i}': 'long words ' * 400 for i in range(40)}
+    for what, body, status, why in (
+            ('no JSON', 'no JSON', 400, 'not a JSON object'),
+            ('no record', '[]', 400, 'not a JSON object'),
+            ('one too large', {**half, **{f'l{i}': 'long words ' * 400 for i in range(40)}},
+             413, 'more than a test may be'),
+            ('two too large together', [half, half], 413, 'more than a test may be'),
+            ('a huge body', 'x' * (2 << 20), 413, 'more than a test may be')):
+        reply = http(r.http, '/test', body)
+        equal(what, (reply.status, reply.json()['stored']), (status, False))
+        check(f'{what}: {reply.body}', why in reply.json()['error'])
+    equal('none is stored', r.counters()['queue_put_records'], 0)
+
+
+@claim()
+def a_test_record_without_room_is_told_so(w):
+    b = backend(w)
+    b.close()
+    r = relay(w, exporter__endpoint=b.url, relay__queue_max='4M')
+
+    def full():
+        n = r.counters()['queue_put_records']
+        return http(r.http, '/', [record(n + i, text=f'{n + i} words ' * 600)
+                                  for i in range(100)], {'Emplog-Ack': 'relay'}).status == 503
+    wait_for('the relay is full', full, every=0)
+    reply = http(r.http, '/test', method='POST')
+    equal('answer', (reply.status, reply.json()),
+          (503, {'stored': False, 'error': 'the queue is full'}))
+    equal('/health', http(r.http, '/health').status, 503)
+
+
+@claim()
+def seventeen_tests_at_once_are_one_too_many(w):
+    r, b = relay_and_backend(w, Answer(200, delay=5))
+    replies = []
+    several = [threading.Thread(target=lambda: replies.append(
+        http(r.http, '/test', method='POST'))) for _ in range(17)]
+    for t in several:
+        t.start()
+    wait_for('one is refused', lambda: len(replies) >= 1)
+    equal('why', (replies[0].status, replies[0].json()['error']), (503, 'too many tests at once'))
+    b.usual = Answer()
+    for t in several:
+        t.join()
+    equal('the others', [x.json()['exported'] for x in replies[1:]], [True] * 16)
+
+
+@claim()
+def a_test_record_the_backend_cannot_take_now_is_kept_and_its_words_told(w):
+    r, b = relay_and_backend(w, Answer(500, {'Content-Type': 'text/plain'}, b'on fire'))
+    reply = http(r.http, '/test', method='POST')
+    answer = reply.json()
+    equal('status', reply.status, 200)
+    equal('stored, exported', (answer['stored'], answer['exported']), (True, False))
+    equal('what the backend said', (answer['status'], answer['backend']), (500, 'on fire'))
+    check(f'{reply.took:.1f} s', 9.5 <= reply.took <= 10.5)
+    b.usual = Answer()
+    wait_for('it comes all the same', b.accepted, 30)
+
+
+@claim()
+def a_test_record_nobody_has_answered_yet_is_told_so(w):
+    r, b = relay_and_backend(w, Answer(200, delay=15))
+    answer = http(r.http, '/test', method='POST').json()
+    equal('stored, exported', (answer['stored'], answer['exported']), (True, False))
+    check(answer['note'], 'has not answered yet' in answer['note'])
+
+
+@claim()
+def a_backend_that_speaks_no_utf8_is_quoted_all_the_same(w):
+    r, _ = relay_and_backend(w, Answer(200, {'Content-Type': 'text/h\xe9t\xe9'}, b'\xe9t\xe9'))
+    reply = http(r.http, '/test', method='POST')
+    equal('status', reply.status, 200)
+    check(reply.body, "'text/h t '" in reply.json()['backend'])
 
 
 @claim()
