@@ -6,8 +6,9 @@ usage: kills.py producer|agent|relay|exporter KILLS [SEED]
 
 agent, relay (next: an exporter) and exporter (local files) are real processes
 over loopback.  The named role is killed KILLS times; a kill counts only when
-at least 64 KiB were unacknowledged at that moment.  At the end everything is
-let through and the sets are compared:
+at least 64 KiB were unacknowledged at that moment, and the killed one had done
+some of its work since it was started.  At the end everything is let through
+and the sets are compared:
 
     accepted is a part of received, received is a part of issued,
     payloads are what their numbers say, and nothing came twice - except, when
@@ -24,6 +25,7 @@ from world import World, Received, free_port, wait_for
 
 UNACKNOWLEDGED = 64 * 1024
 PRODUCERS = 2
+WORK = {'agent': 'lane_acked_bytes', 'relay': 'recv_messages', 'exporter': 'recv_messages'}
 
 
 class Kills:
@@ -41,6 +43,8 @@ class Kills:
         self.received = Received(os.path.join(world.dir, 'exporter/exporter/export'))
         self.alive = [self.producer() for _ in range(PRODUCERS)]
         self.counted = 0
+        self.tries = 0
+        self.worked = {}
 
     def producer(self):
         return self.w.producer(burst=self.rng.randint(20, 60), pause_ms=self.rng.randint(5, 15))
@@ -50,32 +54,39 @@ class Kills:
             return self.relay.counters()['queue_held_bytes']
         return self.w.unacknowledged()
 
+    def work(self, victim):
+        """How much it has done; over all its lives, if it is a role."""
+        if self.victim == 'producer':
+            return victim.sets()[0]
+        return victim.counters()[WORK[self.victim]]
+
     def kill_one(self):
-        """One kill that counts; False when the moment had passed."""
+        """One kill; True when it counts."""
+        i = self.rng.randrange(PRODUCERS)
+        victim = self.alive[i] if self.victim == 'producer' else getattr(self, self.victim)
+        worked = self.worked.get(victim, 0)
+        patience = self.rng.choice((0.001, 0.003, 0.03))
         try:
-            wait_for('64 KiB unacknowledged',
-                     lambda: self.unacknowledged() >= UNACKNOWLEDGED, 5, 0.0005)
+            wait_for('work, and 64 KiB unacknowledged',
+                     lambda: self.unacknowledged() >= UNACKNOWLEDGED and
+                     self.work(victim) > worked, 5, 0.0005)
         except TimeoutError:
             return False
-        time.sleep(self.rng.random() * 0.003)
-        if self.unacknowledged() < UNACKNOWLEDGED:
-            return False
+        time.sleep(self.rng.random() * patience)
+        victim.kill()
+        counts = self.unacknowledged() >= UNACKNOWLEDGED
         if self.victim == 'producer':
-            i = self.rng.randrange(len(self.alive))
-            self.alive[i].kill()
             self.alive[i] = self.producer()
         else:
-            role = getattr(self, self.victim)
-            role.kill()
-            role.start()
-        return True
+            self.worked[victim] = self.work(victim)
+            victim.start()
+        return counts
 
     def run(self, kills):
-        tries = 0
         while self.counted < kills:
-            tries += 1
-            if tries > kills * 20:
-                raise RuntimeError(f'only {self.counted} of {tries} kills counted')
+            self.tries += 1
+            if self.tries > kills * 20:
+                raise RuntimeError(f'only {self.counted} of {self.tries} kills counted')
             self.counted += self.kill_one()
         for p in self.alive:
             p.kill()
@@ -99,7 +110,7 @@ class Kills:
         if r.twice and self.victim != 'exporter':
             faults.append(f'{len(r.twice)} records twice, first {r.twice[:5]}')
         total = sum(len(s) for s in r.seen.values())
-        print(f'{self.victim}: {self.counted} kills, {total} records received, '
+        print(f'{self.victim}: {self.counted} kills of {self.tries} count, {total} records received, '
               f'{len(r.twice)} twice', flush=True)
         return faults
 
