@@ -711,6 +711,27 @@ START_TEST(an_idle_sender_says_hello_and_stays)
 END_TEST
 
 static void
+up_and_end(void *arg)
+{
+	sender_end_stream(d.sender, d.lane.stream);
+}
+
+START_TEST(a_stream_may_end_the_moment_the_sender_is_up)
+{
+	struct sender_conf conf = { .peers = rig.addr, .agent_id = "test",
+	    .up = up_and_end, .down = down };
+
+	d = (struct drain){ .chunk_max = 2 };
+	lane_init(&d.lane, &rig, 1, 100);
+	ck_assert_int_eq(sender_new(&d.sender, &rig.out, &conf), 0);
+	sender_start(d.sender);
+	rig_until_ctr(&rig, CTR_recv_messages, 1);
+	ck_assert_uint_eq(receiver_open_count(rig.receiver), 1);
+	drain_end();
+}
+END_TEST
+
+static void
 add_all(TCase *t)
 {
 	tcase_add_test(t, each_record_arrives_once_and_in_order);
@@ -730,6 +751,7 @@ add_all(TCase *t)
 	tcase_add_test(t, closing_gives_every_chunk_back);
 	tcase_add_test(t, closing_while_away_ends_too);
 	tcase_add_test(t, an_idle_sender_says_hello_and_stays);
+	tcase_add_test(t, a_stream_may_end_the_moment_the_sender_is_up);
 }
 
 int

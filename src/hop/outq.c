@@ -56,8 +56,9 @@ outq_put(struct outq *q, struct hop_chunk *hc)
 void
 outq_hello(struct outq *q)
 {
-	must(q->ctl_len == 0);
-	q->ctl_len = wire_control(q->ctl, q->agent_id, NULL);
+	/* the end of a stream says as well who is here */
+	if (q->ctl_len == 0 && q->ends == 0)
+		q->ctl_len = wire_control(q->ctl, q->agent_id, NULL);
 }
 
 void

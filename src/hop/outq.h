@@ -52,7 +52,7 @@ void	 outq_begin(struct outq *q);
 
 /* hc has head and tail; it is the queue's until one of the takes below. */
 void	 outq_put(struct outq *q, struct hop_chunk *hc);
-/* Bytes that are no chunk, told between two messages. */
+/* Bytes that are no chunk, unless some are to be told as it is. */
 void	 outq_hello(struct outq *q);
 /* At OUTQ_ENDS the oldest is not told: the peer forgets it by age. */
 void	 outq_end(struct outq *q, const uint8_t stream[STREAM_ID_LEN]);
