@@ -758,6 +758,30 @@ START_TEST(overlapping_ranges_are_cut_and_each_byte_is_taken_once)
 }
 END_TEST
 
+/* "taken" is the sender's word: how long a range is known is not. */
+START_TEST(a_quarantined_range_is_known_however_old_its_records)
+{
+	uint8_t buf[8192];
+	struct streams *s;
+	struct chunk c = { .stream = "quarantined-old", .to = 3,
+	    .taken_ns = 1, .body = { BYTES("\xc1\xc1\xc1"), BYTES("") } };
+	int fd;
+
+	rig.rconf.quarantine_dir = rig.bad;
+	rig_start(&rig);
+	s = queue_streams(rig.queue);
+	fd = rig_client(&rig);
+	rig_send(&rig, fd, ours(&c, buf));
+	rig_until_ctr(&rig, CTR_recv_acks, 1);
+	streams_age(s, loop_wall(rig.loop));
+	ck_assert_uint_eq(streams_count(s), 1);
+	rig_send(&rig, fd, ours(&c, buf));
+	rig_until_ctr(&rig, CTR_recv_acks, 2);
+	ck_assert_uint_eq(only_file(rig.bad), 3);
+	close(fd);
+}
+END_TEST
+
 START_TEST(an_end_lets_the_stream_be_forgotten_early)
 {
 	uint8_t buf[8192];
@@ -801,6 +825,8 @@ add_good(TCase *t)
 	tcase_add_test(t, group_marks_are_kept_and_counted);
 	tcase_add_test(t,
 	    overlapping_ranges_are_cut_and_each_byte_is_taken_once);
+	tcase_add_test(t,
+	    a_quarantined_range_is_known_however_old_its_records);
 	tcase_add_test(t, an_end_lets_the_stream_be_forgotten_early);
 }
 

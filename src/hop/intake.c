@@ -311,7 +311,7 @@ kept(struct keep_job *job, int res)
 			(void)streams_add(s, in->chunk.stream, in->at,
 			    in->at + job->len,
 			    (in->chunk.flags & CHUNK_FOREIGN) != 0,
-			    in->chunk.taken_ns);
+			    loop_wall(c->r->env->loop));
 		in->at += job->len;
 		count_quarantine(c, job->len);
 	}
