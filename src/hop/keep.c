@@ -13,15 +13,34 @@
 #include "banned.h"
 
 enum step {
-	MAKE_DIR, OPEN_FILE, WRITE, SYNC, CLOSE_FILE, OPEN_DIR, SYNC_DIR,
-	CLOSE_DIR
+	MAKE_DIR, OPEN_PARENT, SYNC_PARENT, CLOSE_PARENT, OPEN_FILE, WRITE,
+	SYNC, CLOSE_FILE, OPEN_DIR, SYNC_DIR, CLOSE_DIR
 };
+
+static void
+set_parent(struct keep *k)
+{
+	const char *slash = strrchr(k->dir, '/');
+	size_t n = slash == NULL ? 0 : (size_t)(slash - k->dir);
+
+	if (n >= sizeof(k->parent))
+		n = 0;		/* keep_put() will not take such a dir */
+	if (slash == NULL)
+		k->parent[n++] = '.';
+	else if (slash == k->dir)
+		k->parent[n++] = '/';
+	else
+		memcpy(k->parent, k->dir, n);
+	k->parent[n] = '\0';
+}
 
 void
 keep_init(struct keep *k, struct env *env, const char *dir,
     uint64_t bytes_max)
 {
 	*k = (struct keep){ .env = env, .dir = dir, .bytes_max = bytes_max };
+	if (dir != NULL)
+		set_parent(k);
 }
 
 static void
@@ -42,15 +61,15 @@ submit(struct keep_job *job, enum step step)
 		loop_write(l, &job->op, job->fd, job->left.p, job->left.n,
 		    job->len - job->left.n);
 		break;
-	case SYNC: case SYNC_DIR:
+	case SYNC_PARENT: case SYNC: case SYNC_DIR:
 		loop_fsync(l, &job->op, job->fd);
 		break;
-	case CLOSE_FILE: case CLOSE_DIR:
+	case CLOSE_PARENT: case CLOSE_FILE: case CLOSE_DIR:
 		loop_close(l, &job->op, job->fd);
 		break;
-	case OPEN_DIR:
-		loop_open(l, &job->op, job->keep->dir,
-		    O_RDONLY | O_DIRECTORY, 0);
+	case OPEN_PARENT: case OPEN_DIR:
+		loop_open(l, &job->op, step == OPEN_DIR ? job->keep->dir :
+		    job->keep->parent, O_RDONLY | O_DIRECTORY, 0);
 		break;
 	}
 }
@@ -61,6 +80,17 @@ next(struct keep_job *job, int64_t res)
 {
 	switch ((enum step)job->step) {
 	case MAKE_DIR:
+		submit(job, job->keep->entered ? OPEN_FILE : OPEN_PARENT);
+		break;
+	case OPEN_PARENT:
+		job->fd = (int)res;
+		submit(job, SYNC_PARENT);
+		break;
+	case SYNC_PARENT:
+		submit(job, CLOSE_PARENT);
+		break;
+	case CLOSE_PARENT:
+		job->keep->entered = true;
 		submit(job, OPEN_FILE);
 		break;
 	case OPEN_FILE:
@@ -99,6 +129,8 @@ failed(struct keep_job *job, int res)
 		job->res = res;
 	if (job->step == WRITE || job->step == SYNC)
 		submit(job, CLOSE_FILE);
+	else if (job->step == SYNC_PARENT)
+		submit(job, CLOSE_PARENT);
 	else if (job->step == SYNC_DIR)
 		submit(job, CLOSE_DIR);
 	else

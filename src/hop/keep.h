@@ -20,6 +20,8 @@ struct env;
 struct keep {
 	struct env	*env;
 	const char	*dir;		/* borrowed */
+	char		 parent[512];	/* directory that dir lies in */
+	bool		 entered;	/* dir's name there is durable */
 	uint64_t	 bytes;		/* kept since the start */
 	uint64_t	 bytes_max;
 	uint64_t	 files;
