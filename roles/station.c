@@ -40,8 +40,9 @@ on_queue(void *arg)
 
 struct http_put {
 	struct queue_put put;
-	struct ingest_put *ip;
+	struct ingest_put *ip;		/* NULL: answered already */
 	struct env	*env;
+	uint32_t	 records;
 };
 
 static void
@@ -51,6 +52,8 @@ http_stored(struct queue_put *put, int res)
 
 	if (hp->ip != NULL)
 		hp->ip->done(hp->ip, res);
+	else if (res < 0)
+		ctr_add(&hp->env->ctr, CTR_ingest_dropped, hp->records);
 	env_free(hp->env, hp);
 }
 
@@ -69,6 +72,7 @@ take_http(void *arg, struct bytes entries, uint32_t records, bool durable,
 		return -EAGAIN;
 	hp->env = env_of(s);
 	hp->ip = durable ? ip : NULL;
+	hp->records = records;
 	hp->put.done = http_stored;
 	hp->put.arg = hp;
 	r = queue_put(s->queue, &c, &hp->put);
