@@ -11,11 +11,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <libdeflate.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "forward/mp.h"
+#include "forward/walk.h"
 #include "hop/wire.h"
 #include "hop_rig.h"
 #include "queue/streams.h"
@@ -659,6 +662,76 @@ START_TEST(a_full_queue_stops_the_reading_and_loses_nothing)
 }
 END_TEST
 
+/* ---- lost, and told ---- */
+
+static void
+file_size_limit(rlim_t most)
+{
+	struct rlimit l;
+
+	signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &l), 0);
+	l.rlim_cur = most;
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &l), 0);
+}
+
+START_TEST(what_a_failing_disk_loses_of_who_wants_no_answer_is_counted)
+{
+	int fd, asks;
+
+	rig_start(&rig);
+	fd = rig_client(&rig);
+	asks = rig_client(&rig);
+	file_size_limit(4096);
+	rig_send(&rig, fd, BYTES("\x92\xa1" "t\x92" ENTRY ENTRY));
+	rig_expect_end(&rig, fd);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_lost_records), 2);
+	rig_send(&rig, asks, BYTES(MESSAGE));
+	while (rig_ctr(&rig, CTR_recv_refused_full) == 0 &&
+	    receiver_open_count(rig.receiver) > 0)
+		loop_turn(rig.loop, true);
+	file_size_limit(RLIM_INFINITY);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_lost_records), 2);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_acks), 0);
+	close(fd);
+	close(asks);
+}
+END_TEST
+
+START_TEST(what_the_end_loses_of_who_wants_no_answer_is_counted)
+{
+	struct bytes m = large(1 << 20);
+	struct walk w;
+	uint64_t came;
+	size_t sent = 0;
+	ssize_t n;
+	int fd;
+
+	rig.qconf.bytes_max = 8 << 20;
+	rig.qconf.segment_bytes = 1 << 20;
+	rig_start(&rig);
+	fd = rig_client(&rig);
+	own(m)[0] = 0x92;
+	m.n -= sizeof("\x81" CHUNK) - 1;
+	walk_entries(bytes_of(m.p + m.n - (1 << 20), 1 << 20), 1 << 20, &w);
+	ck_assert_int_eq(w.error, 0);
+	while (rig_ctr(&rig, CTR_recv_refused_full) == 0) {
+		n = send(fd, m.p + sent % m.n, m.n - sent % m.n,
+		    MSG_DONTWAIT | MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		loop_turn(rig.loop, n < 0);
+	}
+	rig_restart(&rig);
+	/* every message but the last was taken as a whole */
+	ck_assert_uint_gt(rig_ctr(&rig, CTR_recv_lost_records), 0);
+	came = rig_ctr(&rig, CTR_queue_put_records) +
+	    rig_ctr(&rig, CTR_recv_lost_records);
+	ck_assert_uint_eq(came % w.records, 0);
+	close(fd);
+	release(m);
+}
+END_TEST
+
 /* ---- no memory ---- */
 
 static unsigned allocations, fail_at;
@@ -850,6 +923,10 @@ add_bad(TCase *t)
 	tcase_add_test(t, who_says_nothing_is_closed_and_is_no_error);
 	tcase_add_test(t, connections_over_the_limit_are_refused);
 	tcase_add_test(t, a_full_queue_stops_the_reading_and_loses_nothing);
+	tcase_add_test(t,
+	    what_a_failing_disk_loses_of_who_wants_no_answer_is_counted);
+	tcase_add_test(t,
+	    what_the_end_loses_of_who_wants_no_answer_is_counted);
 	tcase_add_loop_test(t,
 	    without_memory_a_connection_ends_and_nothing_is_claimed, 1, 12);
 }

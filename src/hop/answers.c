@@ -32,6 +32,7 @@ answers_add(struct conn *c, struct bytes id, bool told)
 	an->conn = c;
 	an->pending = 1;
 	an->res = 0;
+	an->asks = id.n > 0;
 	an->told = told;
 	an->records = 0;
 	an->id_len = id.n;
@@ -67,6 +68,8 @@ put_done(struct queue_put *put, int res)
 	struct answer *an = p->answer;
 	struct conn *c = an->conn;
 
+	if (res < 0 && !an->asks)
+		ctr_add(conn_ctr(c), CTR_recv_lost_records, p->records);
 	put_free(c->r, p);
 	if (c->r->waits_puts) {
 		c->r->waits_puts = false;
@@ -96,6 +99,7 @@ answer_put(struct answer *an, struct chunk *c)
 		return -ENOMEM;
 	r->puts++;
 	p->answer = an;
+	p->records = c != NULL ? c->records : 0;
 	p->put.done = put_done;
 	p->put.arg = p;
 	if (c != NULL)

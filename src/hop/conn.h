@@ -41,6 +41,7 @@ struct answer {
 	struct conn	*conn;
 	unsigned	 pending;	/* puts; one more while being taken */
 	int		 res;		/* of the puts: the first failure */
+	bool		 asks;		/* who does not will not send again */
 	bool		 told;		/* an emplogd asks: say how many */
 	uint64_t	 records;
 	size_t		 id_len;	/* 0: no answer is wanted */
@@ -50,6 +51,7 @@ struct answer {
 struct answer_put {
 	struct queue_put put;
 	struct answer	*answer;
+	uint32_t	 records;
 	struct answer_put *next;
 };
 

@@ -496,6 +496,22 @@ intake_run(struct conn *c)
 	return 0;
 }
 
+/*
+ * Given up, and its sender will not send it again.  One that is still packed
+ * is counted as one record.
+ */
+static void
+count_lost(struct conn *c)
+{
+	struct intake *in = &c->in;
+	struct walk w = { .records = 1 };
+
+	if (in->unpacked && in->kind != BODY_OPAQUE)
+		walk_entries(part(in, in->at, in->chunk.to), RECORD_BYTES_MAX,
+		    &w);
+	ctr_add(conn_ctr(c), CTR_recv_lost_records, w.records);
+}
+
 void
 intake_end(struct conn *c, int res)
 {
@@ -504,6 +520,8 @@ intake_end(struct conn *c, int res)
 	if (!in->active)
 		return;
 	must(!in->keeping);
+	if (res < 0 && !in->answer->asks)
+		count_lost(c);
 	receiver_memory_back(c->r, in->own, in->own_bytes);
 	in->own = NULL;
 	in->own_bytes = 0;
