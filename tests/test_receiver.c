@@ -208,6 +208,23 @@ START_TEST(garbage_ends_its_connection_and_no_other)
 }
 END_TEST
 
+START_TEST(who_shows_a_shared_key_is_refused_with_words)
+{
+	int fd;
+
+	rig_start(&rig);
+	fd = rig_client(&rig);
+	rig_send(&rig, fd, BYTES("\x96\xa4" "PING\xa1" "h\xa1" "s\xa1" "d"
+	    "\xa0\xa0"));
+	rig_expect(&rig, fd, BYTES("\x95\xa4" "PONG\xc2\xd9\x29"
+	    "this port has no shared key: leave it out" "\xa0\xa0"));
+	rig_expect_end(&rig, fd);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_bad), 1);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_acks), 0);
+	close(fd);
+}
+END_TEST
+
 START_TEST(what_was_good_before_garbage_is_answered)
 {
 	int fd;
@@ -907,6 +924,7 @@ static void
 add_bad(TCase *t)
 {
 	tcase_add_test(t, garbage_ends_its_connection_and_no_other);
+	tcase_add_test(t, who_shows_a_shared_key_is_refused_with_words);
 	tcase_add_test(t, what_was_good_before_garbage_is_answered);
 	tcase_add_test(t, a_message_over_the_limit_is_refused);
 	tcase_add_test(t, a_large_message_becomes_chunks_of_whole_records);

@@ -210,10 +210,23 @@ conn_drain(struct conn *c)
 	receiver_watch(c->r);
 }
 
+/* A sender with a shared key is told in its own words. */
+static void
+answer_ping(struct conn *c)
+{
+	uint8_t pong[WIRE_PONG_MAX];
+
+	if (c->messages == 0 && wire_is_ping(bytes_of(c->buf + c->start,
+	    c->len - c->start)))
+		answers_say(c, bytes_of(pong, wire_pong(pong)));
+}
+
 /* What it sent cannot be taken; what was good before is still answered. */
 static void
 refuse(struct conn *c, int why)
 {
+	if (why == -EBADMSG)
+		answer_ping(c);
 	if (why == -EMSGSIZE)
 		ctr_add(conn_ctr(c), CTR_recv_too_large, 1);
 	else if (why == -EBADMSG || why == -EPROTO)

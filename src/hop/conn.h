@@ -43,6 +43,7 @@ struct answer {
 	int		 res;		/* of the puts: the first failure */
 	bool		 asks;		/* who does not will not send again */
 	bool		 told;		/* an emplogd asks: say how many */
+	bool		 whole;		/* id is all that is to be said */
 	uint64_t	 records;
 	size_t		 id_len;	/* 0: no answer is wanted */
 	uint8_t		 id[MESSAGE_ID_MAX + 5];
@@ -66,6 +67,8 @@ struct answers {
 void	 answers_init(struct answers *a);
 /* A message begins: NULL when there is no memory. */
 struct answer *answers_add(struct conn *c, struct bytes id, bool told);
+/* Says these bytes, behind the answers before; without memory it does not. */
+void	 answers_say(struct conn *c, struct bytes b);
 /* It is taken as a whole, or will never be (res < 0). */
 void	 answer_taken(struct answer *an, int res);
 /* Puts a piece, or with c NULL a barrier, for it: as queue_put(). */

@@ -168,6 +168,33 @@ wire_ack(uint8_t p[WIRE_ACK_MAX], struct bytes chunk, bool told,
 	return (size_t)(w.p - p);
 }
 
+bool
+wire_is_ping(struct bytes have)
+{
+	struct mp m = mp_of(have);
+	struct bytes word;
+
+	/* [ "PING", hostname, salt, digest, user, digest ] */
+	if (have.n < 6 || *m.p++ != 0x96)
+		return false;
+	return mp_str(&m, &word) == 0 && bytes_eq(word, BYTES("PING"));
+}
+
+size_t
+wire_pong(uint8_t p[WIRE_PONG_MAX])
+{
+	struct mpw w = { p, p + WIRE_PONG_MAX, false };
+
+	mpw_array(&w, 5);
+	mpw_str(&w, BYTES("PONG"));
+	mpw_bool(&w, false);
+	mpw_str(&w, BYTES("this port has no shared key: leave it out"));
+	mpw_str(&w, BYTES(""));
+	mpw_str(&w, BYTES(""));
+	must(!w.full);
+	return (size_t)(w.p - p);
+}
+
 /* ---- reading ---- */
 
 static bool

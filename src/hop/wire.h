@@ -29,6 +29,9 @@
  *   hello: the same without "s" and "end"; the first bytes of a connection
  *            that has nothing to send yet
  *
+ * A PING, as of a sender with a shared key, is answered
+ * [ "PONG", false, why, "", "" ] and the connection closed: there is no key.
+ *
  * Answer: { "ack": chunk, "n": records } - "n" only to a sender that gave
  * "emplog"; { "ack": chunk }, byte for byte, to any other.
  */
@@ -48,6 +51,7 @@
 #define WIRE_TAIL_MAX	(IDENTITY_MAX + 256)
 #define WIRE_CONTROL_MAX 256
 #define WIRE_ACK_MAX	(WIRE_ID_MAX + 32)
+#define WIRE_PONG_MAX	128
 
 struct wire {			/* an "emplog" map */
 	uint8_t		 stream[STREAM_ID_LEN];	/* all zero: none */
@@ -81,6 +85,10 @@ size_t	 wire_control(uint8_t p[WIRE_CONTROL_MAX], const char *agent_id,
 /* chunk is the id as a whole msgpack value; n is said only if told. */
 size_t	 wire_ack(uint8_t p[WIRE_ACK_MAX], struct bytes chunk, bool told,
 	    uint64_t records);
+
+/* Whether have begins like a PING; what is answered. */
+bool	 wire_is_ping(struct bytes have);
+size_t	 wire_pong(uint8_t p[WIRE_PONG_MAX]);
 
 /* Reads an "emplog" map.  -EBADMSG; -EPROTO: a version we do not know. */
 int	 wire_read(struct bytes map, struct wire *ret_wire);

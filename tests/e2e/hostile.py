@@ -36,6 +36,7 @@ answer    clauses joined by " & "
   open          nothing is answered and the connection stays
   ack, ack N    the chunk is acknowledged, byte for byte; with N records
   ack * N       N acknowledgements
+  says TEXT     the connection is closed, and what was answered holds TEXT
   NNN text      HTTP status; its body holds text; several for several requests
   gone          we closed: there is no answer
   out N         N records of this row are exported, and no more
@@ -289,6 +290,8 @@ def check_answer(row, p):
             check_end(p, word)
         elif word == 'ack':
             check_acks(row, p, text)
+        elif word == 'says':
+            check_says(p, text)
         elif word.isdigit():
             status, body = p.answer()
             if status != int(word) or text.encode() not in body:
@@ -305,6 +308,13 @@ def check_end(p, word):
         raise Fault(f'answered {p.b[:200]!r}')
     if (end is None) != (word == 'open'):
         raise Fault('not closed' if end is None else 'closed')
+
+
+def check_says(p, text):
+    while p.more():
+        pass
+    if text.encode() not in p.b:
+        raise Fault(f'answered {p.b[:200]!r}')
 
 
 def check_acks(row, p, text):
