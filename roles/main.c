@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -32,6 +33,7 @@
 #define EXIT_CONFIG	78
 #define ROLES		3
 #define SETS_MAX	64
+#define FILES		8192	/* connections of both ports, and files */
 
 extern char **environ;
 
@@ -390,6 +392,18 @@ open_signals(struct process *p)
 
 /* ---- starting ---- */
 
+/* Connections must not take what the disk needs; a shell gives 1024. */
+static void
+raise_files(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur >= FILES)
+		return;
+	l.rlim_cur = l.rlim_max < FILES ? l.rlim_max : FILES;
+	(void)setrlimit(RLIMIT_NOFILE, &l);
+}
+
 static void
 all_ready(struct process *p)
 {
@@ -476,6 +490,7 @@ start(struct process *p)
 		    "relay or exporter (or several, separated by commas)\n");
 		return EXIT_CONFIG;
 	}
+	raise_files();
 	r = open_signals(p);
 	if (r == 0)
 		r = loop_new(&p->loop, ios[conf_num(p->conf, KEY_common_io)],
