@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/must.h"
 #include "export/export.h"
@@ -92,12 +93,27 @@ on_request(void *arg, struct serve_req *req)
 
 /* ---- opening ---- */
 
+/*
+ * Two ports, what came through them to Forward and to HTTP: so many each, and
+ * a third of the descriptors is left for the disk and the backend.
+ */
+static unsigned
+connections_max(unsigned most)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur / 6 >= most)
+		return most;
+	return l.rlim_cur < 12 ? 2 : (unsigned)(l.rlim_cur / 6);
+}
+
 static int
 open_port(struct station *s, struct port **ret, enum conf_key key)
 {
 	struct port_conf pc = {
 		.listen = conf_text(s->role->conf, key),
 		.receiver = s->receiver, .serve = s->serve,
+		.connections_max = connections_max(256),
 	};
 	char text[LOOP_ADDR_TEXT];
 	int r;
@@ -242,8 +258,10 @@ static int
 wire(struct station *s)
 {
 	struct receiver_conf rc = { .queue = s->queue,
+	    .connections_max = connections_max(1024),
 	    .message_max = s->conf.message_max, .quarantine_dir = s->bad_dir };
-	struct serve_conf vc = { .handler = on_request, .arg = s };
+	struct serve_conf vc = { .handler = on_request, .arg = s,
+	    .connections_max = connections_max(1024) };
 	struct ingest_conf ic = { .sink = take_http, .arg = s };
 	int r;
 

@@ -42,6 +42,7 @@ struct port {
 	void		*closed_arg;
 };
 
+static void	 accept_more(struct port *p);
 static void	 accept_done(struct op *op);
 static void	 timer_done(struct op *op);
 static void	 listener_closed(struct op *op);
@@ -177,6 +178,8 @@ guest_closed(struct op *op)
 	struct port *p = g->port;
 
 	guest_gone(g);
+	p->retry_ns = 0;
+	accept_more(p);
 	finish(p);
 }
 
@@ -242,7 +245,7 @@ make_room(struct port *p)
 {
 	struct guest *g = oldest(p);
 
-	if (p->guests_n < p->conf.connections_max || g == NULL)
+	if (g == NULL)
 		return;
 	count(p, CTR_recv_refused);
 	loop_cancel(p->env->loop, &g->peek);
@@ -311,10 +314,13 @@ accept_done(struct op *op)
 	struct port *p = port_of(op);
 
 	if (op->res >= 0) {
-		make_room(p);
+		if (p->guests_n >= p->conf.connections_max)
+			make_room(p);
 		guest_new(p, (int)op->res, &op->addr);
 	} else if (!p->closing && op->res != -ECONNABORTED) {
 		p->retry_ns = loop_now(p->env->loop) + RETRY_MS * MS;
+		if (op->res == -EMFILE || op->res == -ENFILE)
+			make_room(p);	/* it goes on when that is closed */
 		arm(p);
 	}
 	accept_more(p);

@@ -156,6 +156,26 @@ def partial_success_in_json_counts_too(w):
     arrive(b, range(30))
 
 
+def a_crowd_keeps_nobody_out(w, limits, each):
+    b = backend(w)
+    r = relay(w, exporter__endpoint=b.url, under=('prlimit', f'--nofile={limits}'))
+    for i in range(300):
+        connect(w, (r.port, r.http)[i % 2], each)
+    give(r, range(3))
+    arrive(b, range(3))
+    equal('/health', http(r.http, '/health').status, 200)
+
+
+@claim(epoll=True)
+def a_crowd_in_the_middle_of_messages_leaves_descriptors_for_others(w):
+    a_crowd_keeps_nobody_out(w, '128:2048', b'\x93')
+
+
+@claim(epoll=True)
+def a_silent_crowd_makes_room_when_descriptors_run_out(w):
+    a_crowd_keeps_nobody_out(w, '128:128', b'')
+
+
 @claim()
 def systemd_is_told_of_readiness_and_the_end(w):
     path = os.path.join(w.dir, 'notify')
