@@ -56,6 +56,8 @@ START_TEST(each_legal_entry_is_accepted)
 	accepts(BYTES(ENTRY META ENTRY), 3);
 	accepts(BYTES("\x92\xc7\x08\x00\x65\x53\xf1\x00\x00\x00\x00\x05\x80"), 1);
 	accepts(BYTES("\x92\xce\x65\x53\xf1\x00\x80"), 1);
+	accepts(BYTES("\x92\xc0\x80"), 1);
+	accepts(BYTES("\x92\x92\xc0\x80\x80"), 1);
 	accepts(BYTES("\x92\xcb\x41\xd9\x54\xfc\x40\x00\x00\x00\x80"), 1);
 	/* not minimal, as Fluent Bit writes it */
 	accepts(BYTES("\xdd\x00\x00\x00\x02" TIME "\xdf\x00\x00\x00\x00"), 1);
@@ -69,7 +71,6 @@ START_TEST(what_is_no_entry_is_refused)
 	refuses(BYTES("\x05"), -EBADMSG);
 	refuses(BYTES("\x91" TIME), -EBADMSG);
 	refuses(BYTES("\x93" TIME "\x80\x80"), -EBADMSG);
-	refuses(BYTES("\x92\xc0\x80"), -EBADMSG);		/* nil time */
 	refuses(BYTES("\x92\xff\x80"), -EBADMSG);		/* negative */
 	refuses(BYTES("\x92\xa1x\x80"), -EBADMSG);
 	refuses(BYTES("\x92\xd7\x01" "12345678" "\x80"), -EBADMSG);
@@ -266,6 +267,7 @@ START_TEST(a_time_that_is_none_is_zero)
 	ck_assert_uint_eq(time_of(BYTES("\x92\x05\x80")), 5000000000);
 	ck_assert_uint_eq(time_of(
 	    BYTES("\x92\xcf\xff\xff\xff\xff\xff\xff\xff\xff\x80")), 0);
+	ck_assert_uint_eq(time_of(BYTES("\x92\xc0\x80")), 0);
 	/* NaN, -1, infinity */
 	ck_assert_uint_eq(time_of(
 	    BYTES("\x92\xcb\x7f\xf8\x00\x00\x00\x00\x00\x00\x80")), 0);

@@ -53,6 +53,8 @@ take_time(struct mp *m, struct entry *e)
 	case MP_UINT:
 		e->time_ns = it.u > UINT64_MAX / NS_PER_S ? 0 : it.u * NS_PER_S;
 		return 0;
+	case MP_NIL:		/* "now", as 0 is */
+		return 0;
 	case MP_DOUBLE:
 		e->time_ns = it.d > 0 && it.d < 1.8e10 ?
 		    (uint64_t)(it.d * 1e9) : 0;

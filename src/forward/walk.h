@@ -4,7 +4,7 @@
  *
  * What:     walks concatenated Forward entries in place: [time, map] or
  *           [[time, metadata], map], time an EventTime (ext 0, 8 bytes), an
- *           unsigned integer or a float.  Everything else in src/ that parses
+ *           unsigned integer, a float or nil.  Everything else in src/ that parses
  *           records does so only after this accepted them.
  * Bounds:   depth <= MP_DEPTH_MAX, declared counts <= bytes left, one record
  *           <= record_max.
