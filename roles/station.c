@@ -148,7 +148,6 @@ export_ready(void *arg, int res)
 {
 	struct station *s = arg;
 
-	s->export_open = res == 0;
 	if (res < 0)
 		role_fail(s->role, res, "cannot use", s->file_dir,
 		    "common.state_dir must have room and be writable");

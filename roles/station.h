@@ -40,7 +40,6 @@ struct station {
 	char		 bad_dir[ROLE_PATH + 32];
 	char		 file_dir[ROLE_PATH + 32];
 	char		 dead_dir[ROLE_PATH + 32];
-	char		*token;
 	struct queue	*queue;
 	struct receiver	*receiver;
 	struct serve	*serve;
@@ -53,7 +52,7 @@ struct station {
 	struct op	 space;
 	unsigned	 step;		/* of closing */
 	uint64_t	 until_ns;
-	bool		 queue_open, export_open;
+	bool		 queue_open;
 };
 
 /* Ends in role_ready(). */

@@ -43,7 +43,6 @@
 
 #define WIRE_VERSION	1
 #define WIRE_ID_MAX	256	/* a foreign chunk id, bytes */
-#define WIRE_OPTION_MAX	4096	/* option map, bytes */
 #define WIRE_ID_LEN	24	/* ours */
 #define WIRE_AGENT_MAX	128	/* an agent id, bytes */
 /* Most a head, a tail or a whole message without body may take. */
