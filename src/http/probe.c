@@ -78,6 +78,24 @@ answer_health(struct probe *p, struct serve_req *req)
 	    "held_records", (json_int_t)queue_held_records(p->conf.queue)));
 }
 
+static void
+say_old(const struct probe *p, const struct export_state *st, uint64_t age_ns,
+    char *why, size_t cap)
+{
+	uint64_t s = age_ns / UINT64_C(1000000000);
+
+	if (p->conf.export == NULL)
+		snprintf(why, cap, "the oldest record has waited %" PRIu64
+		    " s for the next hop's acknowledgement", s);
+	else if (st->last_status == 0 && st->words[0] == '\0')
+		snprintf(why, cap, "the oldest record has waited %" PRIu64
+		    " s; the backend has not answered yet", s);
+	else
+		snprintf(why, cap, "the oldest record has waited %" PRIu64
+		    " s; the backend's last answer: %d %s", s,
+		    st->last_status, st->words);
+}
+
 /* NULL: ready. */
 static const char *
 not_ready(struct probe *p, const struct export_state *st, char *why,
@@ -90,10 +108,7 @@ not_ready(struct probe *p, const struct export_state *st, char *why,
 		snprintf(why, cap, "the backend answers %d: %s",
 		    st->hold_status, st->words);
 	else if (oldest > 0 && now > oldest && now - oldest > READY_AGE_NS)
-		snprintf(why, cap, "the oldest record has waited %" PRIu64
-		    " s; the backend's last answer: %d %s",
-		    (now - oldest) / UINT64_C(1000000000), st->last_status,
-		    st->words);
+		say_old(p, st, now - oldest, why, cap);
 	else
 		return NULL;
 	return why;

@@ -11,7 +11,7 @@ import time
 from backend import Answer
 from claims import check, claim, equal
 from fleet import agent, arrive, backend, give, record, relay, relay_and_backend
-from world import http, wait_for
+from world import free_port, http, wait_for
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -78,6 +78,18 @@ def ready_says_503_and_why_when_a_record_is_a_minute_old(w):
     equal('/health', http(r.http, '/health').status, 200)
     b.open()
     wait_for('/ready is 200', lambda: http(r.http, '/ready').status == 200, 20, 0.05)
+
+
+@claim()
+def ready_of_a_relay_whose_next_hop_is_away_says_so(w):
+    r = relay(w, relay__next=f'127.0.0.1:{free_port()}')
+    equal('/ready without records', http(r.http, '/ready').status, 200)
+    check('acknowledged', b'ack' in send_forward(r.port, taken_at(time.time() - 61)))
+    reply = wait_for('/ready is 503', lambda: not_ready(r))
+    check(reply.body, "for the next hop's acknowledgement" in reply.json()['reason'])
+    answer = http(r.http, '/test', method='POST').json()
+    equal('a test', (answer['stored'], answer['exported']), (True, False))
+    check(answer['note'], 'the next hop delivers it' in answer['note'])
 
 
 def not_ready(r):
