@@ -106,6 +106,17 @@ undeliverable(const struct slot *s)
 	return NULL;
 }
 
+/* The probe it might have been is another's. */
+static void
+not_sent(struct export *e)
+{
+	uint64_t now = loop_now(e->env->loop);
+
+	circuit_unused(&e->circuit, now);
+	if (e->hold_status != 0)
+		e->probe_ns = now;
+}
+
 static void
 encode_and_send(struct slot *s)
 {
@@ -125,35 +136,57 @@ encode_and_send(struct slot *s)
 			post_now(s);
 		break;
 	case -ENODATA:
+		not_sent(e);
 		slot_count(s, 0);
 		slot_range_done(s);
 		break;
 	case -EMSGSIZE:
+		not_sent(e);
 		slot_bury(s, "too large to encode", 0, "");
 		break;
 	default:
+		not_sent(e);
 		slot_wait(s, FILE_RETRY_NS);
 	}
 }
 
 /* ---- what to do now ---- */
 
-/* May this slot's request go?  Held: one probe at a time, in turn. */
+/* Held: one probe at a time, each by another slot. */
+static bool
+is_probe(const struct slot *s, uint64_t now)
+{
+	const struct export *e = s->e;
+
+	return now >= e->probe_ns && e->sending == 0 &&
+	    &e->slot[e->probe_next % e->slots] == s;
+}
+
+/* A probe's turn passes over slots that have nothing to send. */
+static void
+pass_turn(struct export *e)
+{
+	unsigned i;
+
+	for (i = 0; i < e->slots; i++, e->probe_next++)
+		if (e->slot[e->probe_next % e->slots].state == READY)
+			return;
+}
+
 static bool
 may_send(struct slot *s, uint64_t now)
 {
 	struct export *e = s->e;
 
-	if (e->fresh)
+	if (e->fresh || (e->hold_status != 0 && !is_probe(s, now)))
+		return false;
+	if (!to_files(e) && !circuit_try(&e->circuit, now))
 		return false;
 	if (e->hold_status != 0) {
-		if (now < e->probe_ns || e->sending > 0 ||
-		    &e->slot[e->probe_next % e->slots] != s)
-			return false;
 		e->probe_next++;
 		e->probe_ns = now + EXPORT_PROBE_NS;
 	}
-	return to_files(e) || circuit_try(&e->circuit, now);
+	return true;
 }
 
 static void
@@ -204,10 +237,10 @@ fill(struct slot *s, uint64_t now)
 	struct export *e = s->e;
 	int n;
 
+	e->fill_ns = now;	/* of no memory too: not again at once */
 	n = batch_fill(&s->batch, e->queue, e->conf.batch_bytes);
 	if (n <= 0)
 		return;
-	e->fill_ns = now;
 	s->state = READY;
 	s->attempts = 0;
 	s->dead_why = NULL;
@@ -231,30 +264,40 @@ earliest(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* When the first of those that are ready may go; NEVER: an answer tells. */
+static uint64_t
+ready_due(const struct export *e, uint64_t now)
+{
+	uint64_t at = now;
+
+	if (e->fresh || (e->hold_status != 0 && e->sending > 0) ||
+	    e->circuit.state == CIRCUIT_HALF)
+		return NEVER;
+	if (e->hold_status != 0)
+		at = e->probe_ns;
+	if (e->circuit.state == CIRCUIT_OPEN && e->circuit.until_ns > at)
+		at = e->circuit.until_ns;
+	return at;
+}
+
 /* When there is something to do without anybody telling us. */
 static uint64_t
 next_due(struct export *e, uint64_t now)
 {
 	uint64_t at = NEVER;
-	bool ready = false;
+	bool ready = false, room = false;
 	unsigned i;
 
 	for (i = 0; i < e->slots; i++) {
 		if (e->slot[i].state == WAITING)
 			at = earliest(at, e->slot[i].due_ns);
 		ready = ready || e->slot[i].state == READY;
+		room = room || e->slot[i].state == FREE;
 	}
-	if (ready && e->hold_status != 0)
-		at = earliest(at, e->probe_ns);
-	else if (ready && e->circuit.state == CIRCUIT_OPEN)
-		at = earliest(at, e->circuit.until_ns);
-	else if (ready && e->circuit.state == CIRCUIT_CLOSED && !e->fresh)
-		at = now;
-	if (!e->stopping && queue_peek(e->queue) > 0 && e->sending > 0 &&
-	    e->sending < e->slots)
+	if (ready)
+		at = earliest(at, ready_due(e, now));
+	if (room && queue_peek(e->queue) > 0)
 		at = earliest(at, e->fill_ns + EXPORT_LINGER_NS);
-	if (e->stopping)
-		at = earliest(at, e->stop_at);
 	return at == NEVER || at > now ? at : now;
 }
 
@@ -344,9 +387,11 @@ freshen(struct export *e)
 	circuit_ok(&e->circuit);
 	for (i = 0; i < e->slots; i++) {
 		otlp_batch_free(&e->slot[i].batch.otlp);
-		/* when to come again was the old target's word */
-		if (e->slot[i].state == WAITING)
+		/* when to come again, or never, was the old target's word */
+		if (e->slot[i].state == WAITING) {
 			e->slot[i].due_ns = 0;
+			e->slot[i].dead_why = NULL;
+		}
 	}
 }
 
@@ -369,10 +414,8 @@ export_pump(struct export *e)
 		if (s->state != FREE)
 			go_on(s, now);
 	}
-	/* A probe's turn passes over slots that have nothing. */
-	if (e->hold_status != 0 &&
-	    e->slot[e->probe_next % e->slots].state == FREE)
-		e->probe_next++;
+	if (e->hold_status != 0)
+		pass_turn(e);
 	note_state(e);
 	set_timer(e, next_due(e, now));
 }

@@ -17,3 +17,9 @@ TESTS += tests/test_export
 tests_test_export_SOURCES = tests/test_export.c
 tests_test_export_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_export_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/test_engine
+TESTS += tests/test_engine
+tests_test_engine_SOURCES = tests/test_engine.c
+tests_test_engine_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_engine_LDADD = libsim.a $(TEST_LIBS)

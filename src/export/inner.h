@@ -19,6 +19,7 @@
 
 #define ANSWER_CAP	8192
 #define FILE_RETRY_NS	UINT64_C(1000000000)
+#define WARN_NS		UINT64_C(60000000000)
 
 enum slot_state { FREE, READY, WAITING, SENDING, BURYING };
 
@@ -28,7 +29,6 @@ struct slot {
 	struct batch	 batch;
 	unsigned	 attempts;	/* of the current range */
 	uint64_t	 due_ns;	/* WAITING */
-	bool		 probe;		/* sent although held or half-open */
 	struct op	 op;
 	struct post	 post;
 	struct post_header header[TARGET_HEADERS_MAX];
@@ -62,7 +62,7 @@ struct export {
 	uint64_t	 bisect_ns;	/* when the next bisection may begin */
 	uint64_t	 ok_ns;		/* loop_now of the last accepted request */
 	uint64_t	 fill_ns;	/* when a request was last begun */
-	uint64_t	 warned_ns;	/* partial_success was last logged */
+	uint64_t	 warn_ns;	/* when partial_success may be logged */
 	struct export_state said;
 	char		 words[256];
 

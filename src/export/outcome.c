@@ -86,9 +86,21 @@ slot_count(struct slot *s, uint64_t rejected)
 	ctr_add(c, CTR_export_folded_attributes, n->folded);
 	ctr_add(c, CTR_export_cut_values, n->cut);
 	ctr_add(c, CTR_export_dropped_attributes, n->dropped);
-	ctr_add(c, CTR_export_repaired_texts, n->repaired);
 	ctr_set(c, CTR_export_held_records,
 	    ctr_get(c, CTR_export_held_records) - (r->to - r->from));
+}
+
+/* partial_success: what it says, once a minute; the counter has it all. */
+static void
+warn(struct export *e, uint64_t rejected, const char *words)
+{
+	uint64_t now = loop_now(e->env->loop);
+
+	if ((rejected == 0 && words[0] == '\0') || now < e->warn_ns)
+		return;
+	e->warn_ns = now + WARN_NS;
+	env_log(e->env, LOG_WARN, "the backend rejected %llu records of a "
+	    "request it took: %s", (unsigned long long)rejected, words);
 }
 
 void
@@ -97,12 +109,7 @@ slot_accepted(struct slot *s, uint64_t rejected, const char *words)
 	struct export *e = s->e;
 	uint64_t now = loop_now(e->env->loop);
 
-	if (rejected > 0 && now - e->warned_ns > UINT64_C(60000000000)) {
-		e->warned_ns = now;
-		env_log(e->env, LOG_WARN, "the backend rejected %llu records "
-		    "of a request it took: %s",
-		    (unsigned long long)rejected, words);
-	}
+	warn(e, rejected, words);
 	if (e->hold_status != 0)
 		env_log(e->env, LOG_INFO, "the backend takes records again");
 	e->hold_status = 0;
@@ -162,14 +169,21 @@ slot_bury_again(struct slot *s)
 	}
 }
 
-void
-slot_bury(struct slot *s, const char *why, int status, const char *words)
+/* The current range's fate is sealed; burying comes later. */
+static void
+doom(struct slot *s, const char *why, int status, const char *words)
 {
 	s->dead_why = why;
 	s->dead_status = status;
 	snprintf(s->dead_words, sizeof(s->dead_words), "%s", words);
 	env_log(s->e->env, LOG_WARN,
 	    "a record goes to the dead letters: %s (%d %s)", why, status, words);
+}
+
+void
+slot_bury(struct slot *s, const char *why, int status, const char *words)
+{
+	doom(s, why, status, words);
 	slot_bury_again(s);
 }
 
@@ -209,29 +223,35 @@ hold(struct slot *s, int status, const char *words)
 		env_log(e->env, LOG_ERROR, "the backend answers %d: records "
 		    "are held and it is asked again every 30 s; look at "
 		    "exporter.endpoint, token and dataset: %s", status, words);
+	circuit_ok(&e->circuit);	/* it is there, and it is not busy */
 	e->hold_status = status;
 	e->probe_ns = loop_now(e->env->loop) + EXPORT_PROBE_NS;
 	s->state = READY;
 }
 
+/*
+ * One step a second, of all slots together: a record is buried at the time
+ * of its step, two halves are sent from the next one on.
+ */
 static void
 bisect(struct slot *s, int status, const char *words)
 {
 	struct export *e = s->e;
-	uint64_t now = loop_now(e->env->loop);
+	uint64_t now = loop_now(e->env->loop), at;
 
-	circuit_ok(&e->circuit);
 	if (e->ok_ns == 0 || now - e->ok_ns > EXPORT_TRUST_NS) {
 		hold(s, status, words);
 		return;
 	}
-	if (!batch_split(&s->batch)) {
-		slot_bury(s, "refused", status, words);
-		return;
+	circuit_ok(&e->circuit);
+	at = now > e->bisect_ns ? now : e->bisect_ns;
+	e->bisect_ns = at + EXPORT_BISECT_NS;
+	if (batch_split(&s->batch)) {
+		slot_wait(s, e->bisect_ns - now);
+	} else {
+		doom(s, "refused", status, words);
+		slot_wait(s, at - now);
 	}
-	e->bisect_ns = now > e->bisect_ns ? now + EXPORT_BISECT_NS :
-	    e->bisect_ns + EXPORT_BISECT_NS;
-	slot_wait(s, e->bisect_ns - now);
 }
 
 static void
