@@ -23,3 +23,10 @@ TESTS += tests/test_engine
 tests_test_engine_SOURCES = tests/test_engine.c
 tests_test_engine_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_engine_LDADD = libsim.a $(TEST_LIBS)
+
+# A loop of its own, in place of that of libparts.a.
+check_PROGRAMS += tests/test_efile
+TESTS += tests/test_efile
+tests_test_efile_SOURCES = tests/test_efile.c tests/fileloop.c tests/fileloop.h
+tests_test_efile_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_efile_LDADD = $(TEST_LIBS)

@@ -14,12 +14,13 @@
 
 #define PATH_CAP	512
 #define TAIL_BLOCK	65536
+#define NUMBER_MAX	UINT64_C(999999999999999)
 
 /* What the one op under way is for. */
 enum step {
 	IDLE, MKDIR, LIST, STAT, OPEN, READ_TAIL, CUT, WRITE, NEWLINE, SYNC,
-	CLOSE_OLD, RENAME, DROP_OLD, SYNC_DIR_OPEN, SYNC_DIR, SYNC_DIR_CLOSE,
-	CLOSE
+	CUT_BACK, CLOSE_OLD, RENAME, DROP_EMPTY, LIST_OLD, DROP_OLD,
+	SYNC_DIR_OPEN, SYNC_DIR, SYNC_DIR_CLOSE, CLOSE
 };
 
 struct efile {
@@ -31,12 +32,13 @@ struct efile {
 	struct op	 op;
 	enum step	 step;
 	bool		 opening;	/* efile_open is under way */
-	bool		 spoiled;	/* a write or sync failed on fd */
-	int		 fd;
+	bool		 spoiled;	/* no line is to follow in this file */
+	bool		 dir_synced;	/* since fd was opened */
+	int		 fd;		/* -1: to be opened */
 	int		 dir_fd;
-	uint64_t	 size;
-	uint64_t	 oldest;	/* numbers of complete files; 0: none */
-	uint64_t	 newest;
+	int		 error;		/* of what is being undone */
+	uint64_t	 size;		/* of whole lines */
+	uint64_t	 newest;	/* number of a complete file; 0: none */
 	char		 path[PATH_CAP];
 	char		 path2[PATH_CAP];
 	uint8_t		*tail;		/* while looking at the last line */
@@ -112,10 +114,19 @@ finish(struct efile *f, int res)
 }
 
 static void
+stat_current(struct efile *f)
+{
+	f->step = STAT;
+	path_current(f);
+	loop_stat(f->env->loop, &f->op, f->path);
+}
+
+static void
 open_current(struct efile *f)
 {
 	f->step = OPEN;
-	path_current(f);
+	f->whole = 0;
+	f->holes = f->dir_synced = false;
 	loop_open(f->env->loop, &f->op, f->path, O_RDWR | O_CREAT | O_NOFOLLOW,
 	    0640);
 }
@@ -137,10 +148,28 @@ write_line(struct efile *f)
 }
 
 static void
-ready_to_write(struct efile *f)
+close_old(struct efile *f)
 {
-	if (f->opening)
+	int fd = f->fd;
+
+	f->step = CLOSE_OLD;
+	f->fd = -1;
+	loop_close(f->env->loop, &f->op, fd);
+}
+
+/* What the line needs next. */
+static void
+proceed(struct efile *f)
+{
+	if (f->fd < 0)
+		stat_current(f);
+	else if (!f->dir_synced)
+		sync_dir(f);
+	else if (f->opening)
 		finish(f, 0);
+	else if (f->spoiled ||
+	    (f->size > 0 && f->size + f->line.n + 1 > f->bytes_max))
+		close_old(f);
 	else
 		write_line(f);
 }
@@ -153,7 +182,8 @@ read_tail(struct efile *f, uint64_t end)
 	if (f->tail == NULL)
 		f->tail = env_alloc(f->env, TAIL_BLOCK);
 	if (f->tail == NULL) {
-		finish(f, -ENOMEM);
+		f->spoiled = true;	/* its end was not looked at */
+		proceed(f);
 		return;
 	}
 	f->step = READ_TAIL;
@@ -165,7 +195,7 @@ static void
 cut_torn(struct efile *f, uint64_t whole)
 {
 	if (whole == f->size) {
-		sync_dir(f);
+		proceed(f);
 		return;
 	}
 	f->size = whole;
@@ -184,7 +214,8 @@ tail_read(struct efile *f, int64_t n)
 	const uint8_t *end, *nl;
 
 	if (n <= 0) {
-		cut_torn(f, 0);
+		f->spoiled = true;	/* whole or not, it stays as it is */
+		proceed(f);
 		return;
 	}
 	end = f->tail + n;
@@ -212,72 +243,102 @@ tail_read(struct efile *f, int64_t n)
 		read_tail(f, f->tail_at);
 }
 
-static void
-listed(struct efile *f)
+/* The number of a complete file of that name; 0: it is none of ours. */
+static uint64_t
+number_of(struct efile *f, const char *name)
 {
-	uint64_t n;
+	uint64_t n = 0;
+
+	if (strncmp(name, "logs-", 5) == 0)
+		n = strtoull(name + 5, NULL, 10);
+	if (n == 0 || n > NUMBER_MAX)
+		return 0;
+	path_numbered(f, f->path2, n);
+	return strcmp(f->path2 + strlen(f->dir) + 1, name) == 0 ? n : 0;
+}
+
+/* How many complete files were listed, and the oldest and newest of them. */
+static unsigned
+listed(struct efile *f, uint64_t *ret_oldest)
+{
+	uint64_t n, oldest = 0;
+	unsigned count = 0;
 	size_t i;
-	char *end;
 
 	for (i = 0; i < f->op.list.n; i++) {
-		if (strncmp(f->op.list.names[i], "logs-", 5) != 0)
+		n = number_of(f, f->op.list.names[i]);
+		if (n == 0)
 			continue;
-		n = strtoull(f->op.list.names[i] + 5, &end, 10);
-		if (n == 0 || strcmp(end, ".jsonl") != 0)
-			continue;
-		if (f->oldest == 0 || n < f->oldest)
-			f->oldest = n;
+		count++;
+		if (oldest == 0 || n < oldest)
+			oldest = n;
 		if (n > f->newest)
 			f->newest = n;
 	}
 	op_list_free(&f->op);
-	f->step = STAT;
-	path_current(f);
-	loop_stat(f->env->loop, &f->op, f->path);
+	*ret_oldest = oldest;
+	return count;
 }
 
 static void
-close_old(struct efile *f)
+list_old(struct efile *f)
 {
-	int fd = f->fd;
-
-	f->step = CLOSE_OLD;
-	f->fd = -1;
-	loop_close(f->env->loop, &f->op, fd);
+	f->step = LIST_OLD;
+	loop_list(f->env->loop, &f->op, f->dir);
 }
 
-static void
-rename_old(struct efile *f)
-{
-	f->newest++;
-	if (f->oldest == 0)
-		f->oldest = f->newest;
-	f->step = RENAME;
-	path_current(f);
-	path_numbered(f, f->path2, f->newest);
-	loop_rename(f->env->loop, &f->op, f->path, f->path2);
-}
-
+/* One at a time, until there are as many as are kept. */
 static void
 drop_old(struct efile *f)
 {
-	if (f->oldest == 0 || f->newest - f->oldest + 1 <= f->files_keep) {
-		f->size = 0;
-		f->spoiled = false;
-		open_current(f);
+	uint64_t oldest;
+
+	if (f->op.res < 0 || listed(f, &oldest) <= f->files_keep) {
+		proceed(f);
 		return;
 	}
 	f->step = DROP_OLD;
-	path_numbered(f, f->path, f->oldest++);
+	path_numbered(f, f->path, oldest);
 	loop_unlink(f->env->loop, &f->op, f->path);
+}
+
+/*
+ * A file no line got into does not count: a disk that goes on failing must
+ * not push the good ones out.
+ */
+static void
+put_away(struct efile *f)
+{
+	path_current(f);
+	if (f->size == 0) {
+		f->step = DROP_EMPTY;
+		loop_unlink(f->env->loop, &f->op, f->path);
+		return;
+	}
+	f->step = RENAME;
+	path_numbered(f, f->path2, f->newest + 1);
+	loop_rename(f->env->loop, &f->op, f->path, f->path2);
+}
+
+/*
+ * The part of a line is cut off again.  Of a file system without room that
+ * is all; one that failed gets no further line in this file.
+ */
+static void
+undo_line(struct efile *f, int error)
+{
+	f->error = error;
+	if (error != -ENOSPC && error != -EDQUOT)
+		f->spoiled = true;
+	f->step = CUT_BACK;
+	loop_truncate(f->env->loop, &f->op, f->fd, f->size);
 }
 
 static void
 line_written(struct efile *f, int64_t n)
 {
 	if (n <= 0) {
-		f->spoiled = true;
-		finish(f, n < 0 ? (int)n : -EIO);
+		undo_line(f, n < 0 ? (int)n : -EIO);
 		return;
 	}
 	f->line_at += (size_t)n;
@@ -290,11 +351,11 @@ line_written(struct efile *f, int64_t n)
 }
 
 static void
-line_synced(struct efile *f, int64_t res)
+line_synced(struct efile *f, int res)
 {
 	if (res < 0) {
-		f->spoiled = true;
-		finish(f, (int)res);
+		f->spoiled = true;	/* even if there was no room */
+		undo_line(f, res);
 		return;
 	}
 	f->size += f->line.n + 1;
@@ -302,53 +363,33 @@ line_synced(struct efile *f, int64_t res)
 	finish(f, 0);
 }
 
-/* Steps whose failure ends what is under way. */
 static void
-went_well(struct efile *f)
+line_undone(struct efile *f, int res)
 {
-	struct loop *l = f->env->loop;
-	int64_t res = f->op.res;
+	if (res < 0)
+		f->spoiled = true;
+	finish(f, f->error);
+}
 
-	switch (f->step) {
-	case LIST:
-		listed(f);
-		break;
-	case OPEN:
-		f->fd = (int)res;
-		if (f->size > 0)
-			read_tail(f, f->size);
-		else
-			sync_dir(f);
-		break;
-	case CUT:
-		sync_dir(f);
-		break;
-	case SYNC_DIR_OPEN:
-		f->dir_fd = (int)res;
-		f->step = SYNC_DIR;
-		loop_fsync(l, &f->op, f->dir_fd);
-		break;
-	case SYNC_DIR:
-		f->step = SYNC_DIR_CLOSE;
-		loop_close(l, &f->op, f->dir_fd);
-		f->dir_fd = -1;
-		break;
-	case SYNC_DIR_CLOSE:
-		ready_to_write(f);
-		break;
-	case CLOSE_OLD:
-		rename_old(f);
-		break;
-	case RENAME: case DROP_OLD:
-		drop_old(f);
-		break;
-	case NEWLINE:
-		f->step = SYNC;
-		loop_fsync(l, &f->op, f->fd);
-		break;
-	default:
-		must(false);
-	}
+static void
+close_dir(struct efile *f, int res)
+{
+	int fd = f->dir_fd;
+
+	f->error = res;
+	f->step = SYNC_DIR_CLOSE;
+	f->dir_fd = -1;
+	loop_close(f->env->loop, &f->op, fd);
+}
+
+static void
+dir_closed(struct efile *f)
+{
+	f->dir_synced = f->error == 0;
+	if (f->dir_synced)
+		proceed(f);
+	else
+		finish(f, f->error);
 }
 
 static void
@@ -359,46 +400,91 @@ closed(struct efile *f)
 	f->closed(f->closed_arg);
 }
 
+/* Steps whose failure ends what is under way. */
+static void
+went_well(struct efile *f)
+{
+	struct loop *l = f->env->loop;
+	uint64_t oldest;
+
+	switch (f->step) {
+	case MKDIR:
+		f->step = LIST;
+		loop_list(l, &f->op, f->dir);
+		break;
+	case LIST:
+		(void)listed(f, &oldest);
+		stat_current(f);
+		break;
+	case OPEN:
+		f->fd = (int)f->op.res;
+		if (f->size > 0)
+			read_tail(f, f->size);
+		else
+			proceed(f);
+		break;
+	case CUT:
+		proceed(f);
+		break;
+	case SYNC_DIR_OPEN:
+		f->dir_fd = (int)f->op.res;
+		f->step = SYNC_DIR;
+		loop_fsync(l, &f->op, f->dir_fd);
+		break;
+	case RENAME:
+		f->newest++;
+		f->spoiled = false;
+		list_old(f);
+		break;
+	case DROP_EMPTY:
+		f->spoiled = false;
+		proceed(f);
+		break;
+	default:
+		must(false);
+	}
+}
+
 static void
 stepped(struct op *op)
 {
 	struct efile *f = op->arg;
+	int res = op->res < 0 ? (int)op->res : 0;
 
 	switch (f->step) {
-	case MKDIR:
-		if (op->res < 0 && op->res != -EEXIST) {
-			finish(f, (int)op->res);
-			break;
-		}
-		f->step = LIST;
-		loop_list(f->env->loop, &f->op, f->dir);
-		break;
 	case STAT:
-		f->size = op->res == 0 ? op->stat.size : 0;
+		f->size = res == 0 ? op->stat.size : 0;
 		open_current(f);
 		break;
-	case READ_TAIL:
-		tail_read(f, op->res);
-		break;
-	case WRITE:
-		line_written(f, op->res);
-		break;
-	case SYNC:
-		line_synced(f, op->res);
-		break;
-	case CLOSE:
-		closed(f);
-		break;
-	case DROP_OLD:
-		drop_old(f);		/* already gone is as good */
-		break;
-	default:
-		if (op->res < 0) {
-			f->spoiled = f->step == NEWLINE || f->spoiled;
-			finish(f, (int)op->res);
-		} else {
-			went_well(f);
+	case READ_TAIL: tail_read(f, op->res); break;
+	case WRITE: line_written(f, op->res); break;
+	case NEWLINE:
+		if (op->res != 1) {
+			undo_line(f, res < 0 ? res : -EIO);
+			break;
 		}
+		f->step = SYNC;
+		loop_fsync(f->env->loop, &f->op, f->fd);
+		break;
+	case SYNC: line_synced(f, res); break;
+	case CUT_BACK: line_undone(f, res); break;
+	case CLOSE_OLD: put_away(f); break;
+	case LIST_OLD: drop_old(f); break;
+	case DROP_OLD:
+		if (res < 0)
+			proceed(f);	/* at the next rotation again */
+		else
+			list_old(f);
+		break;
+	case SYNC_DIR: close_dir(f, res); break;
+	case SYNC_DIR_CLOSE: dir_closed(f); break;
+	case CLOSE: closed(f); break;
+	default:
+		f->spoiled = f->spoiled || (f->step == CUT && res < 0);
+		if (res < 0 && !(f->step == MKDIR && res == -EEXIST))
+			finish(f, res);
+		else
+			went_well(f);
 		break;
 	}
 }
@@ -424,13 +510,7 @@ efile_write(struct efile *f, struct bytes line,
 	f->line_at = 0;
 	f->done = done;
 	f->done_arg = arg;
-	if (f->fd < 0)
-		drop_old(f);
-	else if (f->spoiled ||
-	    (f->size > 0 && f->size + line.n + 1 > f->bytes_max))
-		close_old(f);
-	else
-		write_line(f);
+	proceed(f);
 	return 0;
 }
 

@@ -9,8 +9,9 @@
  *                                      beyond files_keep the oldest goes
  *
  * A line torn by a crash is cut off at the next start (nobody was told it
- * was there).  A write or sync that failed is never repeated on that file:
- * it is rotated away and the line goes to a new one.
+ * was there), one that could not be written at once.  After a write or sync
+ * that failed, but for want of room, nothing more goes to that file: it is
+ * rotated away, or removed if it holds no line.
  * One line is under way at a time.
  */
 #ifndef EMPLOG_EXPORT_FILE_H
