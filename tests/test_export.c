@@ -37,6 +37,10 @@ static const struct {
 	{ 200, "application/json; charset=utf-8",
 	    "{\"partialSuccess\":{\"rejectedLogRecords\":\"2\"}}", 45,
 	    ANSWER_DONE, 2 },
+	{ 200, "application/json", "{\"partialSuccess\":"
+	    "{\"rejectedSpans\":4}}", 38, ANSWER_DONE, 4 },
+	{ 200, "application/json", "{\"partialSuccess\":"
+	    "{\"rejectedDataPoints\":\"-5\"}}", 46, ANSWER_DONE, 0 },
 	{ 200, "application/json", "{\"welcome\":1}", 13, ANSWER_RETRY, 0 },
 	{ 200, "application/json", "[]", 2, ANSWER_RETRY, 0 },
 	{ 200, "text/html", "<html>", 6, ANSWER_RETRY, 0 },
@@ -67,7 +71,7 @@ START_TEST(each_answer_has_its_verdict)
 	struct answer a;
 
 	answer_read(row[_i].status, row[_i].type,
-	    bytes_of(row[_i].body, row[_i].n), &a);
+	    bytes_of(row[_i].body, row[_i].n), false, &a);
 	ck_assert_int_eq(a.verdict, row[_i].verdict);
 	ck_assert_uint_eq(a.rejected, row[_i].rejected);
 }
@@ -77,7 +81,7 @@ START_TEST(words_of_an_error_are_one_printable_line)
 {
 	struct answer a;
 
-	answer_read(400, "text/html", BYTES("bad\r\n\x1b[31m token\x01!"), &a);
+	answer_read(400, "text/html", BYTES("bad\r\n\x1b[31m token\x01!"), false, &a);
 	ck_assert_str_eq(a.words, "bad [31m token !");
 }
 END_TEST
@@ -98,8 +102,33 @@ START_TEST(words_are_cut_not_overrun)
 	char body[1000];
 
 	memset(body, 'x', sizeof(body));
-	answer_read(400, "", bytes_of(body, sizeof(body)), &a);
+	answer_read(400, "", bytes_of(body, sizeof(body)), true, &a);
 	ck_assert_uint_eq(strlen(a.words), sizeof(a.words) - 1);
+}
+END_TEST
+
+/* rejected 3, a message that says it has 300 bytes and goes on. */
+#define LONG_PB	"\x0a\xb1\x02\x08\x03\x12\xac\x02too old"
+#define LONG_JSON "{ \"partialSuccess\": {\"errorMessage\": \"too old"
+
+START_TEST(a_taken_request_whose_answer_is_too_long_is_not_sent_again)
+{
+	struct answer a;
+
+	answer_read(200, "application/x-protobuf", BYTES(LONG_PB), true, &a);
+	ck_assert_int_eq(a.verdict, ANSWER_DONE);
+	ck_assert_uint_eq(a.rejected, 3);
+	ck_assert_str_eq(a.words, "too old");
+	answer_read(200, "application/x-protobuf", BYTES(LONG_PB), false, &a);
+	ck_assert_int_eq(a.verdict, ANSWER_RETRY);
+	answer_read(200, "application/json", BYTES(LONG_JSON), true, &a);
+	ck_assert_int_eq(a.verdict, ANSWER_DONE);
+	ck_assert_ptr_nonnull(strstr(a.words, "too old"));
+	answer_read(200, "application/json", BYTES("{\"items\": ["), true,
+	    &a);
+	ck_assert_int_eq(a.verdict, ANSWER_RETRY);
+	answer_read(200, "text/html", BYTES("<html>"), true, &a);
+	ck_assert_int_eq(a.verdict, ANSWER_RETRY);
 }
 END_TEST
 
@@ -257,6 +286,24 @@ START_TEST(a_target_has_paths_token_dataset_and_headers)
 }
 END_TEST
 
+START_TEST(a_secret_a_backend_repeats_is_not_told)
+{
+	char whole[] = "no token auth_0123456789 here", cut[] = "bad auth_012",
+	    other[] = "Bearer auth is what it needs, application/x-protobuf";
+
+	ck_assert_int_eq(target_of("production",
+	    "Authorization=Bearer auth_0123456789"), 0);
+	target_hide(&target, whole);
+	ck_assert_str_eq(whole, "no token *************** here");
+	target_hide(&target, cut);
+	ck_assert_str_eq(cut, "bad ********");
+	target_hide(&target, other);
+	ck_assert_str_eq(other,
+	    "Bearer auth is what it needs, application/x-protobuf");
+	target_done();
+}
+END_TEST
+
 static int
 refused_target(const char *dataset, const char *headers)
 {
@@ -361,6 +408,9 @@ main(void)
 	tcase_add_test(tc, words_of_an_error_are_one_printable_line);
 	tcase_add_test(tc, a_type_that_is_no_text_is_quoted_as_one);
 	tcase_add_test(tc, words_are_cut_not_overrun);
+	tcase_add_test(tc,
+	    a_taken_request_whose_answer_is_too_long_is_not_sent_again);
+	tcase_add_test(tc, a_secret_a_backend_repeats_is_not_told);
 	tcase_add_test(tc,
 	    four_failures_leave_the_circuit_closed_the_fifth_opens_it);
 	tcase_add_test(tc, five_failures_over_more_than_30_s_do_not_open_it);

@@ -878,7 +878,7 @@ answer(const char *hex, uint64_t *rejected, char *message, size_t cap)
 	uint8_t mem[512];
 
 	return otlp_answer(bytes_of(mem, unhex_json(hex, mem, sizeof(mem))),
-	    rejected, message, cap);
+	    false, rejected, message, cap);
 }
 
 START_TEST(an_answer_is_read)

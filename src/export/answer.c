@@ -26,12 +26,47 @@ words_of(struct bytes body, char *words, size_t cap)
 	words[n] = '\0';
 }
 
+/* A number, or one in a string, as protobuf's JSON has int64. */
+static uint64_t
+json_count(const json_t *part)
+{
+	static const char *const keys[] = { "rejectedLogRecords",
+	    "rejectedSpans", "rejectedDataPoints" };
+	const json_t *v = NULL;
+	long long n = 0;
+	size_t i;
+
+	for (i = 0; v == NULL && i < sizeof(keys) / sizeof(keys[0]); i++)
+		v = json_object_get(part, keys[i]);
+	if (json_is_integer(v))
+		n = json_integer_value(v);
+	else if (json_is_string(v))
+		n = strtoll(json_string_value(v), NULL, 10);
+	return n > 0 ? (uint64_t)n : 0;
+}
+
+/* The beginning of a JSON answer; how many were rejected is not read. */
+static int
+json_beginning(struct bytes body, struct answer *a)
+{
+	static const char key[] = "\"partialSuccess\"";
+	size_t i = 0;
+
+	while (i < body.n && strchr(" \t\r\n{", body.p[i]) != NULL)
+		i++;
+	if (body.n - i < sizeof(key) - 1 ||
+	    memcmp(body.p + i, key, sizeof(key) - 1) != 0)
+		return -1;
+	words_of(body, a->words, sizeof(a->words));
+	return 0;
+}
+
 /* { "partialSuccess": { "rejectedLogRecords": "3", "errorMessage": "…" } } */
 static int
 json_answer(struct bytes body, struct answer *a)
 {
 	const char *message = "";
-	json_t *root, *part, *rejected;
+	json_t *root, *part;
 	int r = -1;
 
 	root = json_loadb((const char *)body.p, body.n, JSON_REJECT_DUPLICATES,
@@ -42,11 +77,7 @@ json_answer(struct bytes body, struct answer *a)
 	if (json_object_size(root) > 0 && part == NULL)
 		goto out;
 	r = 0;
-	rejected = json_object_get(part, "rejectedLogRecords");
-	if (json_is_integer(rejected) && json_integer_value(rejected) > 0)
-		a->rejected = (uint64_t)json_integer_value(rejected);
-	else if (json_is_string(rejected))
-		a->rejected = strtoull(json_string_value(rejected), NULL, 10);
+	a->rejected = json_count(part);
 	if (json_is_string(json_object_get(part, "errorMessage")))
 		message = json_string_value(json_object_get(part,
 		    "errorMessage"));
@@ -57,16 +88,17 @@ out:
 }
 
 static bool
-is_otlp(const char *type, struct bytes body, struct answer *a)
+is_otlp(const char *type, struct bytes body, bool cut, struct answer *a)
 {
 	if (body.n == 0)
 		return true;
 	if (strncasecmp(type, "application/json", 16) == 0)
-		return json_answer(body, a) == 0;
+		return (cut ? json_beginning(body, a) :
+		    json_answer(body, a)) == 0;
 	if (*type != '\0' &&
 	    strncasecmp(type, "application/x-protobuf", 22) != 0)
 		return false;
-	return otlp_answer(body, &a->rejected, a->words,
+	return otlp_answer(body, cut, &a->rejected, a->words,
 	    sizeof(a->words)) == 0;
 }
 
@@ -87,14 +119,14 @@ refusal(int status)
 }
 
 void
-answer_read(int status, const char *type, struct bytes body,
+answer_read(int status, const char *type, struct bytes body, bool cut,
     struct answer *ret_answer)
 {
 	struct answer a = { .verdict = ANSWER_RETRY };
 	char kind[61];
 
 	if (status >= 200 && status < 300) {
-		if (is_otlp(type, body, &a)) {
+		if (is_otlp(type, body, cut, &a)) {
 			a.verdict = ANSWER_DONE;
 		} else {
 			a.rejected = 0;

@@ -29,9 +29,11 @@ struct answer {
 
 /*
  * status 0: no answer came.  type is the Content-Type ("" when absent).
- * JSON is accepted where it is a protobuf answer's JSON form.
+ * JSON is accepted where it is a protobuf answer's JSON form.  cut: body is
+ * only the beginning: one that begins as an OTLP answer counts as one, for
+ * a request that was taken must not be sent again.
  */
 void	 answer_read(int status, const char *type, struct bytes body,
-	    struct answer *ret_answer);
+	    bool cut, struct answer *ret_answer);
 
 #endif

@@ -278,7 +278,9 @@ slot_answered(struct op *op)
 		return;
 	}
 	answer_read(op->res < 0 ? 0 : s->post.status, s->post.content_type,
-	    bytes_of(s->post.answer, s->post.answer_len), &a);
+	    bytes_of(s->post.answer, s->post.answer_len),
+	    s->post.answer_len == s->post.answer_cap, &a);
+	target_hide(&e->target, a.words);
 	e->said.last_status = op->res < 0 ? 0 : s->post.status;
 	ctr_set(ctr(e), CTR_export_last_status,
 	    (uint64_t)e->said.last_status);

@@ -14,6 +14,7 @@
 #include "banned.h"
 
 #define BY_ENVIRONMENT	"by:deployment.environment.name"
+#define SECRET_MIN	6	/* shorter ones are words, not secrets */
 
 static const char *const signal_path[3] = {
 	[SIGNAL_LOGS] = "/v1/logs",
@@ -152,6 +153,7 @@ target_init(struct target *t, struct env *env, const struct export_conf *conf)
 	if (r < 0)
 		goto out;
 	t->text = env_alloc(env, cap);
+	t->text_cap = cap;
 	if (t->text == NULL) {
 		r = -ENOMEM;
 		goto out;
@@ -167,15 +169,43 @@ target_init(struct target *t, struct env *env, const struct export_conf *conf)
 	    " OTel-OTLP-Exporter-C/" PACKAGE_VERSION);
 	if (conf->gzip)
 		add(t, "Content-Encoding", "gzip");
+	r = add_dataset(t, dataset);
+	t->own_n = t->header_n;
 	if (*conf->token != '\0')
 		add(t, "Authorization", token);
-	r = add_dataset(t, dataset);
 	if (r == 0)
 		r = add_list(t, list);
 out:
 	if (r < 0)
 		target_fini(t, env);
 	return r;
+}
+
+static void
+hide(const char *secret, char *words)
+{
+	size_t len = strlen(secret), n;
+
+	if (len < SECRET_MIN)
+		return;
+	for (; *words != '\0'; words++) {
+		for (n = 0; n < len && words[n] == secret[n]; n++)
+			;
+		if (n == len || (n >= SECRET_MIN && words[n] == '\0'))
+			memset(words, '*', n);
+	}
+}
+
+void
+target_hide(const struct target *t, char *words)
+{
+	const char *blank;
+	unsigned i;
+
+	for (i = t->own_n; i < t->header_n; i++) {
+		blank = strrchr(t->header[i].value, ' ');	/* Bearer x */
+		hide(blank == NULL ? t->header[i].value : blank + 1, words);
+	}
 }
 
 void
@@ -186,7 +216,7 @@ target_fini(struct target *t, struct env *env)
 	for (i = 0; i < 3; i++)
 		env_free(env, t->url[i]);
 	if (t->text != NULL)
-		explicit_bzero(t->text, strlen(t->text));
+		explicit_bzero(t->text, t->text_cap);
 	env_free(env, t->text);
 	*t = (struct target){ 0 };
 }

@@ -19,6 +19,7 @@ struct target {
 	char		*url[3];	/* by enum signal; [0] NULL: files */
 	struct post_header header[TARGET_HEADERS_MAX];
 	unsigned	 header_n;
+	unsigned	 own_n;		/* so many of them are no secrets */
 	/*
 	 * dataset = by:deployment.environment.name, slug, slug, …: the header
 	 * at dataset_at is chosen per request.  slug_n 0: one for all.
@@ -27,6 +28,7 @@ struct target {
 	const char	*slug[TARGET_SLUGS_MAX];
 	unsigned	 slug_n;
 	char		*text;		/* what the headers point into */
+	size_t		 text_cap;
 };
 
 /*
@@ -40,6 +42,11 @@ int	 target_init(struct target *t, struct env *env,
  * NULL: there is no choice.
  */
 const char *target_dataset(const struct target *t, struct bytes environment);
+/*
+ * Stars in place of values of headers that a backend repeats in its words,
+ * or of the beginning of one where these were cut; not of short ones.
+ */
+void	 target_hide(const struct target *t, char *words);
 void	 target_fini(struct target *t, struct env *env);
 
 #endif

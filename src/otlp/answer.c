@@ -38,9 +38,12 @@ take_varint(struct bytes *in, uint64_t *ret)
 	return -EBADMSG;
 }
 
+/* cut: the end of in is not the end of what was sent. */
 static int
-take_bytes(struct bytes *in, uint64_t n, struct bytes *ret)
+take_bytes(struct bytes *in, uint64_t n, bool cut, struct bytes *ret)
 {
+	if (n > in->n && cut)
+		n = in->n;
 	if (n > in->n)
 		return -EBADMSG;
 	*ret = bytes_of(in->p, (size_t)n);
@@ -50,7 +53,7 @@ take_bytes(struct bytes *in, uint64_t n, struct bytes *ret)
 }
 
 static int
-take_field(struct bytes *in, struct field *f)
+take_field(struct bytes *in, bool cut, struct field *f)
 {
 	uint64_t tag, n;
 
@@ -60,12 +63,12 @@ take_field(struct bytes *in, struct field *f)
 	f->wire = tag & 7;
 	switch (f->wire) {
 	case W_VARINT: return take_varint(in, &f->v);
-	case W_I64: return take_bytes(in, 8, &f->b);
-	case W_I32: return take_bytes(in, 4, &f->b);
+	case W_I64: return take_bytes(in, 8, cut, &f->b);
+	case W_I32: return take_bytes(in, 4, cut, &f->b);
 	case W_LEN:
 		if (take_varint(in, &n) < 0)
 			return -EBADMSG;
-		return take_bytes(in, n, &f->b);
+		return take_bytes(in, n, cut, &f->b);
 	default: return -EBADMSG;	/* groups: no answer has one */
 	}
 }
@@ -93,13 +96,13 @@ copy_message(struct bytes b, char *message, size_t cap)
 
 /* ExportLogsPartialSuccess: 1 rejected_log_records, 2 error_message. */
 static int
-partial(struct bytes in, uint64_t *rejected, struct bytes *message)
+partial(struct bytes in, bool cut, uint64_t *rejected, struct bytes *message)
 {
 	struct field f;
 
 	while (in.n > 0) {
-		if (take_field(&in, &f) < 0)
-			return -EBADMSG;
+		if (take_field(&in, cut, &f) < 0)
+			return cut ? 0 : -EBADMSG;
 		if (f.number == 1) {
 			if (f.wire != W_VARINT || f.v > INT64_MAX)
 				return -EBADMSG;
@@ -114,8 +117,8 @@ partial(struct bytes in, uint64_t *rejected, struct bytes *message)
 }
 
 int
-otlp_answer(struct bytes body, uint64_t *ret_rejected, char *ret_message,
-    size_t message_cap)
+otlp_answer(struct bytes body, bool cut, uint64_t *ret_rejected,
+    char *ret_message, size_t message_cap)
 {
 	struct bytes message = { NULL, 0 };
 	uint64_t rejected = 0;
@@ -123,11 +126,12 @@ otlp_answer(struct bytes body, uint64_t *ret_rejected, char *ret_message,
 
 	must(message_cap > 0);
 	while (body.n > 0) {
-		if (take_field(&body, &f) < 0)
+		if (take_field(&body, cut, &f) < 0)
 			return -EBADMSG;
 		if (f.number != 1)
 			continue;	/* of a later version */
-		if (f.wire != W_LEN || partial(f.b, &rejected, &message) < 0)
+		if (f.wire != W_LEN ||
+		    partial(f.b, cut, &rejected, &message) < 0)
 			return -EBADMSG;
 	}
 	copy_message(message, ret_message, message_cap);

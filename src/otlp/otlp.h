@@ -71,10 +71,12 @@ int	 otlp_environment(const struct norm_conf *conf,
 	    struct bytes *ret_name, uint32_t *ret_count);
 
 /*
- * An answer's body (protobuf): ExportLogsServiceResponse.  ret_rejected 0
- * and message "" for a full success.  -EBADMSG: not an OTLP answer.
+ * An answer's body (protobuf): ExportLogsServiceResponse (those of metrics
+ * and traces have the same bytes).  cut: body is only its beginning.
+ * ret_rejected 0 and message "" for a full success.  -EBADMSG: not an OTLP
+ * answer.
  */
-int	 otlp_answer(struct bytes body, uint64_t *ret_rejected,
+int	 otlp_answer(struct bytes body, bool cut, uint64_t *ret_rejected,
 	    char *ret_message, size_t message_cap);
 
 #endif

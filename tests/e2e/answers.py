@@ -133,6 +133,30 @@ def partial_success_is_counted_and_never_sent_again(w):
 
 
 @claim()
+def a_partial_success_longer_than_we_read_is_not_sent_again(w):
+    r, b = relay_and_backend(w)
+    b.queue(Answer(200, body=partial_success(3, 'too old ' * 4000)))
+    give(r, range(10))
+    wait_for('counted', lambda: r.counters()['export_rejected_records'] == 3)
+    give(r, range(10, 20))
+    arrive(b, range(20))
+    equal('sent again', r.counters()['export_retries'], 0)
+
+
+@claim()
+def a_token_the_backend_repeats_is_nowhere_told(w):
+    b = backend(w, Answer(401, {'Content-Type': 'text/plain'}, b'no such token: auth_s3cr3t!'))
+    r = relay(w, env={'EMPLOGD_EXPORTER_TOKEN': 'auth_s3cr3t'}, exporter__endpoint=b.url)
+    give(r, range(10))
+    wait_for('held', lambda: r.counters()['export_held_auth'] == 1)
+    ready = http(r.http, '/ready').body
+    status = r.verb('status')
+    told = r.log() + str(ready) + status.stdout + status.stderr
+    check('its words are told', 'no such token' in told)
+    check('the token is not', 's3cr3t' not in told)
+
+
+@claim()
 def a_413_halves_until_it_fits(w):
     r, b = relay_and_backend(
         w, lambda q: Answer(413) if len(q.records) > 30 else Answer())

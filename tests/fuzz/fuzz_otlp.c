@@ -146,7 +146,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	char message[32];
 	size_t cap, id_n;
 
-	(void)otlp_answer(bytes_of(data, n), &rejected, message,
+	(void)otlp_answer(bytes_of(data, n), n % 2 == 0, &rejected, message,
 	    sizeof(message));
 	if (n < 3)
 		return 0;
