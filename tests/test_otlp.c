@@ -560,6 +560,26 @@ START_TEST(keys_that_would_become_the_same_are_not_sent_twice)
 }
 END_TEST
 
+START_TEST(what_an_identity_has_too_much_is_counted)
+{
+	json_t *resource;
+
+	conf.norm.machine_id = "m1";
+	entry_json("{\"message\":\"one\"}");
+	entry_json("{\"message\":\"two\"}");
+	open_batch(CAP);
+	ck_assert_int_eq(add("{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,"
+	    "\"machine_id\":7,\"f\":1,\"g\":1,\"h\":1,\"i\":1}"), 0);
+	ck_assert_uint_eq(otlp_batch_counts(batch)->dropped, 3);
+	finished();
+	resource = json_object_get(group(0), "resource");
+	ck_assert_int_eq(dropped(resource), 3);
+	ck_assert_str_eq(text(attr(resource, "machine_id")), "m1");
+	ck_assert_ptr_nonnull(attr(resource, "g"));
+	ck_assert_ptr_null(attr(resource, "i"));
+}
+END_TEST
+
 START_TEST(a_record_is_known_by_its_stream_and_position)
 {
 	struct chunk c;
@@ -1166,6 +1186,7 @@ suite(void)
 	tcase_add_test(c, texts_inside_a_map_are_repaired_and_counted);
 	tcase_add_test(c, a_repaired_body_keeps_within_its_bytes);
 	tcase_add_test(c, keys_that_would_become_the_same_are_not_sent_twice);
+	tcase_add_test(c, what_an_identity_has_too_much_is_counted);
 	tcase_add_test(c, a_record_is_known_by_its_stream_and_position);
 	tcase_add_test(c, a_record_older_than_the_window_is_sent_as_of_now);
 	tcase_add_test(c, records_share_a_resource_also_across_chunks);

@@ -168,6 +168,16 @@ attrs(struct jtext *w, const struct trim_attr *attr, unsigned n)
 }
 
 static void
+dropped(struct jtext *w, uint32_t n)
+{
+	if (n == 0)
+		return;
+	jtext_lit(w, "\"droppedAttributesCount\":");
+	jtext_uint(w, n);
+	jtext_lit(w, ",");
+}
+
+static void
 stamp(struct jtext *w, struct bytes name, uint64_t ns)
 {
 	if (ns == 0)
@@ -235,11 +245,7 @@ json_record(struct pb *out, const struct trim *t)
 		jtext_lit(w, ",");
 	}
 	ids(w, t->n);
-	if (t->dropped > 0) {
-		jtext_lit(w, "\"droppedAttributesCount\":");
-		jtext_uint(w, t->dropped);
-		jtext_lit(w, ",");
-	}
+	dropped(w, t->dropped);
 	attrs(w, t->attr, t->attr_n);
 	jtext_lit(w, "}");
 	written(out, w);
@@ -251,6 +257,7 @@ json_resource(struct pb *out, const struct trim *t)
 	struct jtext j = writer(out), *w = &j;
 
 	jtext_lit(w, "\"resource\":{");
+	dropped(w, t->resource_dropped);
 	attrs(w, t->resource, t->resource_n);
 	jtext_lit(w, "}");
 	written(out, w);

@@ -57,6 +57,7 @@ struct norm {
 	uint8_t		 trace_flags;
 	struct norm_attr resource[NORM_RESOURCE_MAX];
 	unsigned	 resource_n;
+	unsigned	 resource_lost;	/* of an identity, no place for them */
 	struct bytes	 scope_name;
 	struct norm_attr scope[NORM_SCOPE_MAX];
 	unsigned	 scope_n;

@@ -143,6 +143,8 @@ others(struct norm *n, const struct norm_lane *lane)
 				break;
 		if (k == n->resource_n)
 			n->resource[n->resource_n++] = lane->other[i];
+		else
+			n->resource_lost++;
 	}
 }
 
@@ -156,6 +158,7 @@ norm_identity(struct norm *n, const struct norm_from *from)
 	_Static_assert(F_logger_name + 8 + 1 <= NORM_RESOURCE_MAX,
 	    "table, others and room for one");
 	n->resource_n = n->scope_n = 0;
+	n->resource_lost = from->lane->lost;
 	for (id = 0; id < F_logger_name; id++) {
 		f = &field_info[id];
 		text = value_of(n, from, id);

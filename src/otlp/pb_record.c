@@ -22,6 +22,7 @@
 #define SCOPE_ATTR	PB_LEN(3)
 /* opentelemetry.proto.resource.v1, logs.v1 */
 #define RESOURCE_ATTR	PB_LEN(1)
+#define RESOURCE_DROPPED PB_VARINT(2)
 #define RL_RESOURCE	PB_LEN(1)
 #define SL_SCOPE	PB_LEN(1)
 #define SL_RECORD	PB_LEN(2)
@@ -283,6 +284,8 @@ pb_resource(struct pb *w, const struct trim *t)
 
 	for (i = 0; i < t->resource_n; i++)
 		attr(w, RESOURCE_ATTR, &t->resource[i]);
+	if (t->resource_dropped > 0)
+		pb_varint(w, RESOURCE_DROPPED, t->resource_dropped);
 	pb_close(w, mark);
 }
 

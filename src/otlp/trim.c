@@ -351,6 +351,8 @@ trim_identity(struct trim *t, const struct norm *n)
 	unsigned i;
 
 	t->resource_n = t->scope_n = 0;
+	t->resource_dropped = n->resource_lost;
+	t->counts->dropped += n->resource_lost;
 	t->keys_changed = false;
 	for (i = 0; i < n->resource_n; i++)
 		put_attr(t, t->resource, &t->resource_n, &n->resource[i]);

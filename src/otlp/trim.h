@@ -49,6 +49,7 @@ struct trim {
 	struct trim_value body;
 	struct trim_attr resource[NORM_RESOURCE_MAX];
 	unsigned	 resource_n;
+	uint32_t	 resource_dropped;	/* likewise, of the resource */
 	struct trim_attr scope[NORM_SCOPE_MAX];
 	unsigned	 scope_n;
 	struct trim_attr attr[NORM_ATTRS_MAX];
