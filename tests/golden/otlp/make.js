@@ -114,6 +114,9 @@ const events = {
 		span_id: 'b7ad6b7169203331', pattern_confidence: 0.71 }],
 	worker_died: ['error', 'worker ended without a clean close',
 	    { jobs: ['job-5b0c1b1e-0d3f'] }],
+	emplog_gap: ['warn', 'records refused: the lane was full',
+	    { refused: 1207, refused_debug: 1200, refused_info: 7,
+		first_ms: 1754920951000, last_ms: 1754920953250 }],
 };
 
 // Old clients write identity, time and logger into each record.
