@@ -89,25 +89,49 @@ take_head(struct mp *m, struct entry *e)
 	return r;
 }
 
+/* Up to the record. */
+static int
+begin_entry(struct mp *m, struct entry *e)
+{
+	uint32_t n;
+	int r;
+
+	r = mp_array(m, &n);
+	if (r == 0 && n != 2)
+		r = -EBADMSG;
+	return r < 0 ? r : take_head(m, e);
+}
+
 int
 walk_entry(struct mp *m, struct entry *ret_entry)
 {
 	struct entry e = { 0 };
 	struct mp at = *m;
-	uint32_t n;
 	int r;
 
-	r = mp_array(&at, &n);
-	if (r == 0 && n != 2)
-		r = -EBADMSG;
-	if (r == 0)
-		r = take_head(&at, &e);
+	r = begin_entry(&at, &e);
 	if (r == 0)
 		r = mp_value(&at, &e.record);
 	if (r < 0)
 		return r;
 	if (!is_map(e.record))
 		return -EBADMSG;
+	*m = at;
+	*ret_entry = e;
+	return 0;
+}
+
+int
+walk_head(struct mp *m, struct entry *ret_entry)
+{
+	struct entry e = { 0 };
+	struct mp at = *m;
+	int r;
+
+	r = begin_entry(&at, &e);
+	if (r < 0)
+		return r;
+	e.record = bytes_of(at.p, (size_t)(at.end - at.p));
 	*m = at;
 	*ret_entry = e;
 	return 0;

@@ -42,5 +42,10 @@ struct entry {
 /* Takes the next entry off m; -EAGAIN at the end. */
 struct mp;
 int	 walk_entry(struct mp *m, struct entry *ret_entry);
+/*
+ * The same but for the record, which may be anything: m is left at it, and
+ * record is all there is from there on.  For who reads it and finds its end.
+ */
+int	 walk_head(struct mp *m, struct entry *ret_entry);
 
 #endif

@@ -314,6 +314,7 @@ scan(struct sift *s)
 		else
 			s->n->lost++;
 	}
+	s->n->record_end = m.p;
 	return 0;
 }
 

@@ -65,6 +65,7 @@ struct norm {
 	unsigned	 attr_n;
 	unsigned	 lost;		/* fields over NORM_ATTRS_MAX and
 					   values of a repeated key */
+	const uint8_t	*record_end;	/* of what norm_fields() read */
 	uint8_t		 scratch[1024];		/* small texts made here */
 	unsigned	 scratch_n;
 
@@ -105,7 +106,11 @@ struct norm_from {
 
 /* Borrows identity, a msgpack map; anything else counts as empty. */
 void	 norm_lane_init(struct norm_lane *lane, struct bytes identity);
-/* Everything but resource and scope.  0 or -EBADMSG. */
+/*
+ * Everything but resource and scope.  The entry's record may have bytes
+ * behind it: record_end tells where they begin.  0; -EBADMSG: not a map, or
+ * not all of one.
+ */
 int	 norm_fields(struct norm *n, const struct norm_from *from);
 /*
  * Resource and scope, after norm_fields().  Depends on conf and lane alone

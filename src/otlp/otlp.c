@@ -358,9 +358,13 @@ put_record(struct otlp_batch *b)
 	return 0;
 }
 
+/*
+ * Leaves m behind the record, whose end is known when its fields are: to
+ * look for it first would mean to read it twice.  1: no end was found.
+ */
 static int
 add_entry(struct otlp_batch *b, struct adding *a, const struct entry *e,
-    uint64_t position)
+    struct mp *m, uint64_t position)
 {
 	struct norm_from from = {
 		&b->conf.norm, &b->lane, e, uid_of(a, position),
@@ -368,18 +372,26 @@ add_entry(struct otlp_batch *b, struct adding *a, const struct entry *e,
 	};
 	int r;
 
-	if (e->group_mark) {
-		b->counts.marks++;
+	if (e->group_mark || norm_fields(&b->norm, &from) < 0) {
+		if (mp_skip(m) < 0)
+			return 1;
+		b->counts.marks += e->group_mark;
+		b->counts.bad += !e->group_mark;
 		return 0;
 	}
-	if (norm_fields(&b->norm, &from) < 0) {
-		b->counts.bad++;
-		return 0;
-	}
+	m->p = b->norm.record_end;
 	keep_in_window(b, a->now_ns);
 	trim_record(&b->trim, &b->norm);
 	r = identify(b, &from);
 	return r < 0 ? r : put_record(b);
+}
+
+/* The walker let nothing such in. */
+static int
+lost_rest(struct otlp_batch *b)
+{
+	b->counts.bad++;
+	return 0;
 }
 
 static int
@@ -392,19 +404,19 @@ add_entries(struct otlp_batch *b, struct adding *a, uint32_t first,
 	uint32_t i;
 	int r;
 
-	for (i = 0; m.p < m.end && (i < first || i - first < count); i++) {
+	for (i = 0; m.p < m.end && i < first; i++)
+		if (mp_skip(&m) < 0)
+			return lost_rest(b);
+	for (i = 0; m.p < m.end && i < count; i++) {
 		start = m.p;
-		if (walk_entry(&m, &e) < 0) {
-			/* The walker let nothing such in: the rest is lost. */
-			b->counts.bad++;
-			return 0;
-		}
-		if (i < first)
-			continue;
-		r = add_entry(b, a, &e, a->chunk->from +
+		if (walk_head(&m, &e) < 0)
+			return lost_rest(b);
+		r = add_entry(b, a, &e, &m, a->chunk->from +
 		    (uint64_t)(start - a->chunk->body[0].p));
 		if (r < 0)
 			return r;
+		if (r > 0)
+			return lost_rest(b);
 	}
 	return 0;
 }
