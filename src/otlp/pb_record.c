@@ -197,6 +197,47 @@ bytes_field(uint8_t *p, uint8_t tag, struct bytes b)
 	return p + b.n;
 }
 
+/* An AnyValue of a number or bool, 11 bytes at most; 0: it is none. */
+static size_t
+scalar(const struct trim_value *v, uint8_t any[11])
+{
+	struct mp m = mp_of(v->mp);
+	struct pb w = { any, any + 11, false };
+	struct mp_item it;
+
+	if (mp_next(&m, &it) < 0)
+		return 0;
+	if (it.type == MP_UINT && it.u <= INT64_MAX)
+		pb_varint(&w, ANY_INT, it.u);
+	else if (it.type == MP_DOUBLE)
+		pb_double(&w, ANY_DOUBLE, it.d);
+	else if (it.type == MP_BOOL)
+		pb_varint(&w, ANY_BOOL, it.b);
+	else if (it.type == MP_INT)
+		pb_varint(&w, ANY_INT, (uint64_t)it.i);
+	return (size_t)(w.p - any);
+}
+
+/* Lengths are known here too. */
+static bool
+scalar_attr(struct pb *w, uint8_t tag, const struct trim_attr *a)
+{
+	uint8_t any[11], *p;
+	size_t any_n = scalar(&a->value, any), n;
+
+	if (any_n == 0)
+		return false;
+	n = 1 + pb_varint_len(a->key.b.n) + a->key.b.n + 2 + any_n;
+	p = pb_room(w, 1 + pb_varint_len(n) + n);
+	if (p == NULL)
+		return true;
+	p = field(p, tag, n);
+	p = bytes_field(p, KV_KEY, a->key.b);
+	p = field(p, KV_VALUE, any_n);
+	memcpy(p, any, any_n);
+	return true;
+}
+
 /* The most frequent: key and value are good text, so all lengths are known. */
 static void
 text_attr(struct pb *w, uint8_t tag, struct bytes key, struct bytes text)
@@ -225,6 +266,8 @@ attr(struct pb *w, uint8_t tag, const struct trim_attr *a)
 		text_attr(w, tag, a->key.b, a->value.t.b);
 		return;
 	}
+	if (!a->value.is_text && scalar_attr(w, tag, a))
+		return;
 	kv = pb_open(w, tag, SMALL);
 	pb_bytes(w, KV_KEY, a->key.b);
 	value = pb_open(w, KV_VALUE, SMALL);
