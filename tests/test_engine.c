@@ -16,7 +16,7 @@
 #include "export/export.h"
 #include "forward/mp.h"
 #include "queue/queue.h"
-#include "sim/sim.h"
+#include "sim/inner.h"	/* faults from a certain moment on */
 
 #define MS		UINT64_C(1000000)
 #define S		UINT64_C(1000000000)
@@ -381,6 +381,29 @@ START_TEST(a_refused_record_dies_alone)
 }
 END_TEST
 
+START_TEST(a_letter_the_disk_does_not_take_is_told_and_kept_later)
+{
+	start(refuses_what_is_bad);
+	give("good", 1);
+	pass(S);
+	give("bad", 1);
+	while (durable_n < 2)
+		pass(MS / 100);
+	sought = "cannot keep a dead letter";
+	sim->faults.write_error = 1000000;
+	pass(30 * S);
+	ck_assert_uint_eq(count(CTR_export_dead_records), 0);
+	ck_assert_uint_eq(lines_n, 1);
+	sim_calm(sim);
+	pass(10 * S);
+	ck_assert_uint_eq(count(CTR_export_dead_records), 1);
+	give("good", 1);
+	pass(S);
+	ck_assert_uint_eq(count(CTR_export_done_records), 2);
+	stop();
+}
+END_TEST
+
 static int
 rejects_in_part(unsigned nth, struct bytes body, struct post *p)
 {
@@ -551,7 +574,7 @@ END_TEST
 static void
 reset(void)
 {
-	post_n = puts_n = durable_n = 0;
+	post_n = puts_n = durable_n = lines_n = 0;
 	sought = NULL;
 	export = NULL;
 }
@@ -577,6 +600,8 @@ main(void)
 	    records_refused_one_by_one_die_at_most_one_a_second);
 	tcase_add_test(tc, ten_minutes_after_the_last_success_nothing_dies);
 	tcase_add_test(tc, a_refused_record_dies_alone);
+	tcase_add_test(tc,
+	    a_letter_the_disk_does_not_take_is_told_and_kept_later);
 	tcase_add_test(tc,
 	    partial_success_is_told_at_once_and_then_once_a_minute);
 	tcase_add_test(tc, a_warning_that_rejects_nothing_is_told_too);

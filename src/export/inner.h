@@ -62,7 +62,10 @@ struct export {
 	uint64_t	 bisect_ns;	/* when the next bisection may begin */
 	uint64_t	 ok_ns;		/* loop_now of the last accepted request */
 	uint64_t	 fill_ns;	/* when a request was last begun */
-	uint64_t	 warn_ns;	/* when partial_success may be logged */
+	/* When these may be logged again. */
+	uint64_t	 warn_ns;	/* partial_success */
+	uint64_t	 dead_warn_ns;	/* a letter that cannot be kept */
+	uint64_t	 doom_ns;	/* a record that becomes a letter */
 	struct export_state said;
 	char		 words[256];
 

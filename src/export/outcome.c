@@ -26,6 +26,13 @@ export_say(struct export *e, const char *words)
 	snprintf(e->words, sizeof(e->words), "%s", words);
 }
 
+void
+slot_wait(struct slot *s, uint64_t ns)
+{
+	s->state = WAITING;
+	s->due_ns = loop_now(s->e->env->loop) + ns;
+}
+
 /* ---- a batch comes to its end ---- */
 
 static void
@@ -123,6 +130,21 @@ slot_accepted(struct slot *s, uint64_t rejected, const char *words)
 
 /* ---- dead letters ---- */
 
+/* It waits with its request: told once a minute, for that may stop all. */
+static void
+not_buried(struct slot *s, int error)
+{
+	struct export *e = s->e;
+	uint64_t now = loop_now(e->env->loop);
+
+	slot_wait(s, FILE_RETRY_NS);
+	if (now < e->dead_warn_ns)
+		return;
+	e->dead_warn_ns = now + WARN_NS;
+	env_log(e->env, LOG_ERROR, "cannot keep a dead letter under '%s': %s; "
+	    "its request waits", e->conf.dead_dir, strerror(-error));
+}
+
 static void
 buried(void *arg, int res)
 {
@@ -130,8 +152,7 @@ buried(void *arg, int res)
 	struct export *e = s->e;
 
 	if (res < 0) {
-		s->state = WAITING;
-		s->due_ns = loop_now(e->env->loop) + FILE_RETRY_NS;
+		not_buried(s, res);
 		export_pump(e);
 		return;
 	}
@@ -152,6 +173,7 @@ slot_bury_again(struct slot *s)
 	    .status = s->dead_status, .words = s->dead_words };
 	struct bytes entry;
 	uint32_t nth;
+	int r;
 
 	f = batch_at(&s->batch, &nth);
 	l.chunk = f->chunk;
@@ -163,19 +185,25 @@ slot_bury_again(struct slot *s)
 		l.chunk.body[0] = entry;
 	}
 	s->state = BURYING;
-	if (dead_put(s->e->dead, &l, buried, s) < 0) {
-		s->state = WAITING;
-		s->due_ns = loop_now(s->e->env->loop) + FILE_RETRY_NS / 10;
-	}
+	r = dead_put(s->e->dead, &l, buried, s);
+	if (r == -EBUSY)
+		slot_wait(s, FILE_RETRY_NS / 10);
+	else if (r < 0)
+		not_buried(s, r);
 }
 
 /* The current range's fate is sealed; burying comes later. */
 static void
 doom(struct slot *s, const char *why, int status, const char *words)
 {
+	uint64_t now = loop_now(s->e->env->loop);
+
 	s->dead_why = why;
 	s->dead_status = status;
 	snprintf(s->dead_words, sizeof(s->dead_words), "%s", words);
+	if (now < s->e->doom_ns)
+		return;
+	s->e->doom_ns = now + EXPORT_BISECT_NS;	/* one line a second */
 	env_log(s->e->env, LOG_WARN,
 	    "a record goes to the dead letters: %s (%d %s)", why, status, words);
 }
@@ -188,13 +216,6 @@ slot_bury(struct slot *s, const char *why, int status, const char *words)
 }
 
 /* ---- answers ---- */
-
-void
-slot_wait(struct slot *s, uint64_t ns)
-{
-	s->state = WAITING;
-	s->due_ns = loop_now(s->e->env->loop) + ns;
-}
 
 static void
 failed(struct slot *s)
