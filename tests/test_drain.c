@@ -784,6 +784,54 @@ START_TEST(stop_puts_what_a_silent_relay_has_on_disk_too)
 }
 END_TEST
 
+/*
+ * The relay is lost while the second copies of what it had are on their way
+ * to the disk: a put that is out must not be used for another one.
+ */
+START_TEST(stop_survives_a_relay_that_is_lost_while_its_copies_are_written)
+{
+	struct kit *k = lane(DATA);
+
+	snd.answers = dsk.syncs = false;
+	ck_assert_int_eq(start(), 0);
+	put_many(k, 10, 500);
+	pass(50 * MS);
+	ck_assert_uint_gt(snd.out, 0);
+	stopped = 0;
+	drain_stop(dr, on_stopped, NULL);
+	pass(200 * MS);
+	ck_assert_uint_eq(frames_of(k), 1);
+	relay_lose(false);
+	pass(100 * MS);
+	ck_assert_uint_eq(frames_of(k), 1);
+	ck_assert_uint_eq(tail(k), 0);
+	ck_assert(disk_answer(0));
+	pass(50 * MS);
+	ck_assert_int_eq(stopped, 1);
+	ck_assert_uint_eq(tail(k), 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_spilled_bytes), 5000);
+	leave();
+}
+END_TEST
+
+START_TEST(stop_moves_the_tail_behind_a_copy_when_the_relay_is_lost_later)
+{
+	struct kit *k = lane(DATA);
+
+	snd.answers = false;
+	ck_assert_int_eq(start(), 0);
+	put_many(k, 10, 500);
+	pass(50 * MS);
+	stop();
+	ck_assert_uint_eq(tail(k), 0);
+	relay_lose(false);
+	ck_assert_uint_eq(tail(k), 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_spilled_bytes), 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_held_bytes), 0);
+	leave();
+}
+END_TEST
+
 START_TEST(stop_ends_in_a_second_whatever_relay_and_disk_do)
 {
 	struct kit *k = lane(DATA);
@@ -1466,6 +1514,10 @@ suite(void)
 	tcase_add_test(t, lanes_gone_with_a_reboot_are_counted_as_lost);
 	tcase_add_test(t, stop_spills_the_rest);
 	tcase_add_test(t, stop_puts_what_a_silent_relay_has_on_disk_too);
+	tcase_add_test(t,
+	    stop_survives_a_relay_that_is_lost_while_its_copies_are_written);
+	tcase_add_test(t,
+	    stop_moves_the_tail_behind_a_copy_when_the_relay_is_lost_later);
 	tcase_add_test(t, stop_ends_in_a_second_whatever_relay_and_disk_do);
 	tcase_add_test(t, a_killed_worker_is_told_of_with_its_jobs);
 	tcase_add_test(t, its_one_job_is_found_by_job_id);

@@ -95,6 +95,16 @@ inlane_settle(struct drain *d, struct inlane *l)
 	inlane_stamp(d, l);
 }
 
+/* Lost on its way to the relay, but its second copy is on disk. */
+static void
+span_kept(struct span *s)
+{
+	if (s->state != SPAN_WAIT || !s->doubled)
+		return;
+	s->state = SPAN_DONE;
+	s->way = WAY_SPILL;
+}
+
 static void
 span_back(struct span *s, bool done)
 {
@@ -105,6 +115,7 @@ span_back(struct span *s, bool done)
 	d->spans_out--;
 	if (s->way == WAY_SPILL)
 		s->lane->spilling--;
+	span_kept(s);
 	inlane_settle(d, s->lane);
 	drain_kick(d);
 }
@@ -270,13 +281,14 @@ span_spill(struct drain *d, struct span *s)
 
 /* ---- which way ---- */
 
+/* One whose second copy the queue still writes waits for that. */
 static struct span *
 first_waiting(const struct inlane *l)
 {
 	struct span *s;
 
 	for (s = l->first; s != NULL; s = s->next) {
-		if (s->state == SPAN_WAIT)
+		if (s->state == SPAN_WAIT && !s->doubling)
 			return s;
 	}
 	return NULL;
@@ -394,6 +406,7 @@ on_doubled(struct queue_put *put, int res)
 	s->doubling = false;
 	s->doubled = res == 0;
 	s->d->doubling--;
+	span_kept(s);
 	inlane_settle(s->d, s->lane);
 	drain_kick(s->d);
 }
