@@ -3,7 +3,7 @@
  * form.h - the json= of a form body
  *
  * What:     application/x-www-form-urlencoded, '+' and %xx undone.
- * Used by:  ingest.c.
+ * Used by:  body.c.
  */
 #ifndef EMPLOG_FORM_H
 #define EMPLOG_FORM_H

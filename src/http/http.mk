@@ -4,6 +4,7 @@
 libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/json_record.c src/http/json_record.h \
 	src/http/scrub.c src/http/scrub.h src/http/decode.c src/http/decode.h \
+	src/http/body.c src/http/body.h \
 	src/http/ingest.c src/http/ingest.h src/http/mpin.c src/http/mpin.h \
 	src/http/mp_scrub.c src/http/mp_scrub.h \
 	src/http/form.c src/http/form.h src/http/seen.c src/http/seen.h src/http/vec.h \

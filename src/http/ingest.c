@@ -9,9 +9,7 @@
 
 #include "base/env.h"
 #include "base/must.h"
-#include "http/form.h"
-#include "http/json.h"
-#include "http/mpin.h"
+#include "http/body.h"
 #include "http/seen.h"
 
 #include "banned.h"
@@ -24,22 +22,12 @@
 
 _Static_assert(OUT_BYTES <= CHUNK_BYTES_MAX, "a piece is a chunk at most");
 
-enum text_kind { TEXT_JSON, TEXT_MSGPACK, TEXT_FORM };
-
-/* The reader of a body; a copy of it is a place to come back to. */
-struct reader {
-	bool		 msgpack;
-	struct json_in	 json;
-	struct mp_in	 mp;
-};
-
 struct work {			/* one request until it is answered */
 	uint32_t	 magic;		/* WORK_MAGIC */
 	struct work	*next;		/* on runnable or waiting */
 	struct ingest	*ingest;
 	struct serve_req *req;
-	struct reader	 in;
-	uint8_t		*form;		/* the decoded json=, or NULL */
+	struct body	 in;
 	struct seen_key	 key;
 	size_t		 body_n;
 	uint64_t	 taken;		/* records in the sink */
@@ -133,20 +121,12 @@ answer_plain(struct serve_req *req, int status)
 
 /* The place of the first fault; it names none of the body's text. */
 static void
-answer_fault(struct serve_req *req, int status, const struct reader *in)
+answer_fault(struct serve_req *req, int status, size_t at, const char *why)
 {
 	char text[160];
 
-	(void)snprintf(text, sizeof(text), "byte %zu: %s\n",
-	    in->msgpack ? in->mp.bad_at : in->json.bad_at,
-	    in->msgpack ? in->mp.bad_why : in->json.bad_why);
+	(void)snprintf(text, sizeof(text), "byte %zu: %s\n", at, why);
 	answer_text(req, status, text);
-}
-
-static const struct json_counts *
-counts_of(const struct reader *in)
-{
-	return in->msgpack ? &in->mp.counts : &in->json.counts;
 }
 
 static void
@@ -164,16 +144,15 @@ count_all(struct ingest *i, const struct json_counts *c)
 static void
 work_answer(struct work *w)
 {
-	const struct reader *in = &w->in;
-	bool faulty = (in->msgpack ? in->mp.bad_at : in->json.bad_at) !=
-	    SIZE_MAX;
+	const char *why;
+	size_t at;
 
 	if (!w->durable)
 		answer_plain(w->req, 201);
 	else if (w->failed || w->lost > 0)
 		answer_plain(w->req, 503);
-	else if (faulty)
-		answer_fault(w->req, w->taken == 0 ? 400 : 200, in);
+	else if (body_fault(&w->in, &at, &why))
+		answer_fault(w->req, w->taken == 0 ? 400 : 200, at, why);
 	else
 		answer_plain(w->req, 200);
 }
@@ -184,13 +163,13 @@ work_end(struct work *w)
 {
 	struct ingest *i = w->ingest;
 
-	count_all(i, counts_of(&w->in));
+	count_all(i, body_counts(&w->in));
 	count(i, w->durable ? CTR_ingest_refused : CTR_ingest_dropped,
 	    w->lost);
 	if (w->lost == 0 && !w->failed && w->taken > 0)
 		seen_add(i->seen, w->key, loop_now(i->env->loop), w->durable);
 	work_answer(w);
-	env_free(i->env, w->form);
+	body_close(&w->in, i->env);
 	w->magic = 0;
 	env_free(i->env, w);
 	i->works--;
@@ -251,19 +230,6 @@ put(struct work *w, struct bytes entries, uint32_t records)
 	return r;
 }
 
-static int64_t
-next(struct reader *in, uint8_t *out, size_t cap)
-{
-	return in->msgpack ? mp_in_next(&in->mp, out, cap) :
-	    json_in_next(&in->json, out, cap);
-}
-
-static size_t
-reader_at(const struct reader *in)
-{
-	return in->msgpack ? in->mp.at : in->json.at;
-}
-
 /*
  * Reads on until a turn's share is used, the piece is full or the body ends.
  * 1: there is more; 0: the end.
@@ -272,18 +238,18 @@ static int
 fill(struct work *w, size_t *ret_len, uint32_t *ret_records)
 {
 	struct ingest *i = w->ingest;
-	const size_t from = reader_at(&w->in);
+	const size_t from = body_at(&w->in);
 	size_t len = 0;
 	uint32_t records = 0;
 	int64_t n;
 
 	do {
-		n = next(&w->in, i->out + len, OUT_BYTES - len);
+		n = body_next(&w->in, i->out + len, OUT_BYTES - len);
 		if (n > 0) {
 			len += (size_t)n;
 			records++;
 		}
-	} while (n > 0 && reader_at(&w->in) - from < i->conf.turn_bytes);
+	} while (n > 0 && body_at(&w->in) - from < i->conf.turn_bytes);
 	*ret_len = len;
 	*ret_records = records;
 	return n != 0;
@@ -319,7 +285,7 @@ static void
 work_step(struct work *w)
 {
 	struct ingest *i = w->ingest;
-	const struct reader before = w->in;
+	const struct body before = w->in;
 	uint32_t records;
 	size_t len;
 	int more, r = 0;
@@ -410,26 +376,6 @@ ingest_resume(struct ingest *i)
 /* ---- a request comes ---- */
 
 static bool
-begins(const char *s, const char *with)
-{
-	return strncasecmp(s, with, strlen(with)) == 0;
-}
-
-static enum text_kind
-kind_of(const char *type)
-{
-	if (type == NULL)
-		return TEXT_JSON;
-	if (begins(type, "application/msgpack") ||
-	    begins(type, "application/x-msgpack") ||
-	    begins(type, "application/vnd.msgpack"))
-		return TEXT_MSGPACK;
-	if (begins(type, "application/x-www-form-urlencoded"))
-		return TEXT_FORM;
-	return TEXT_JSON;	/* and all that people send it as */
-}
-
-static bool
 wants_disk(const struct serve_req *req)
 {
 	const char *ack = req_header(req, "Emplog-Ack");
@@ -438,37 +384,11 @@ wants_disk(const struct serve_req *req)
 	    strcasecmp(ack, "relay") == 0);
 }
 
-/*
- * The text of the body.  What curl -d sends calls itself a form and is JSON;
- * a real form has its JSON in json=.  -EBADMSG: neither; -ENOMEM.
- */
-static int
-body_text(struct work *w, enum text_kind kind, struct bytes *ret)
-{
-	struct bytes body = req_body(w->req);
-	int64_t n;
-
-	if (kind == TEXT_FORM && body.n > 0 && body.p[0] != '{' &&
-	    body.p[0] != '[') {
-		w->form = env_alloc(w->ingest->env, body.n);
-		if (w->form == NULL)
-			return -ENOMEM;
-		n = form_get(body, "json", w->form);
-		if (n < 0)
-			return -EBADMSG;
-		body = bytes_of(w->form, (size_t)n);
-	}
-	*ret = body;
-	return 0;
-}
-
+/* 0; -EBADMSG: a form without records; -ENOMEM. */
 static int
 work_new(struct ingest *i, struct serve_req *req, struct seen_key key,
     struct work **ret_work)
 {
-	enum text_kind kind = kind_of(req_header(req, "Content-Type"));
-	uint64_t now = loop_wall(i->env->loop);
-	struct bytes text;
 	struct work *w;
 	int r;
 
@@ -481,17 +401,12 @@ work_new(struct ingest *i, struct serve_req *req, struct seen_key key,
 	w->key = key;
 	w->body_n = req_body(req).n;
 	w->durable = wants_disk(req);
-	w->in.msgpack = kind == TEXT_MSGPACK;
-	r = body_text(w, kind, &text);
+	r = body_open(&w->in, i->env, req_header(req, "Content-Type"),
+	    req_body(req), loop_wall(i->env->loop));
 	if (r < 0) {
-		env_free(i->env, w->form);
 		env_free(i->env, w);
 		return r;
 	}
-	if (w->in.msgpack)
-		mp_in_init(&w->in.mp, text, now);
-	else
-		json_in_init(&w->in.json, text, now);
 	i->works++;
 	*ret_work = w;
 	return 0;

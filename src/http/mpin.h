@@ -5,7 +5,7 @@
  * What:     concatenated maps, Forward entries ([time, map]) or arrays of
  *           either become entries, their secrets replaced; the counterpart of
  *           json.h.
- * Used by:  ingest.c.
+ * Used by:  body.c.
  * Never:    hands on what the walker would refuse.  What follows a fault is
  *           given up: msgpack has no place to begin anew.
  */
