@@ -177,6 +177,14 @@ on_request(void *arg, struct serve_req *req)
 		ingest_request(a->ingest, req);
 }
 
+static int
+on_refused(void *arg, const struct serve_req *req, int status)
+{
+	struct agent *a = arg;
+
+	return ingest_refused(a->ingest, req, status);
+}
+
 /* ---- opening ---- */
 
 static int
@@ -184,7 +192,7 @@ open_http(struct agent *a)
 {
 	const char *listen = conf_text(a->role.conf, KEY_agent_http_listen);
 	struct serve_conf vc = { .handler = on_request, .arg = a,
-	    .budget_bytes = HTTP_BODY_BUDGET };
+	    .refused = on_refused, .budget_bytes = HTTP_BODY_BUDGET };
 	struct ingest_conf ic = { .sink = drain_ingest, .arg = a->drain };
 	struct probe_conf pc = { .queue = a->queue };
 	struct port_conf pp = { .listen = listen };
@@ -329,6 +337,8 @@ close_probe(struct agent *a)
 static void
 close_serve(struct agent *a)
 {
+	if (a->ingest != NULL)
+		ingest_hurry(a->ingest);
 	serve_close(a->serve, next_step, a);
 }
 

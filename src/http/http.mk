@@ -5,7 +5,8 @@ libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/json_record.c src/http/json_record.h \
 	src/http/scrub.c src/http/scrub.h src/http/decode.c src/http/decode.h \
 	src/http/body.c src/http/body.h \
-	src/http/ingest.c src/http/ingest.h src/http/mpin.c src/http/mpin.h \
+	src/http/ingest.c src/http/ingest.h src/http/ingest_inner.h \
+	src/http/ingest_work.c src/http/mpin.c src/http/mpin.h \
 	src/http/mp_scrub.c src/http/mp_scrub.h \
 	src/http/form.c src/http/form.h src/http/seen.c src/http/seen.h src/http/vec.h \
 	src/loop/serve.c src/loop/serve.h src/loop/post.c src/loop/curl.c \
@@ -31,9 +32,17 @@ tests_test_post_LDADD = $(TEST_LIBS)
 
 check_PROGRAMS += tests/test_ingest
 TESTS += tests/test_ingest
-tests_test_ingest_SOURCES = tests/test_ingest.c tests/http_rig.h
+tests_test_ingest_SOURCES = tests/test_ingest.c tests/ingest_rig.h \
+	tests/http_rig.h
 tests_test_ingest_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_ingest_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/test_ingest_flow
+TESTS += tests/test_ingest_flow
+tests_test_ingest_flow_SOURCES = tests/test_ingest_flow.c \
+	tests/ingest_rig.h tests/http_rig.h
+tests_test_ingest_flow_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_ingest_flow_LDADD = $(TEST_LIBS)
 
 EXTRA_PROGRAMS += tests/bench/bench_http
 tests_bench_bench_http_SOURCES = tests/bench/bench_http.c

@@ -11,7 +11,8 @@
  *           counted drop.  400 with the place of the fault when nothing in
  *           the body was a record and the client sent Emplog-Ack; else 2xx.
  * Exact duplicates (same path and body) within 2 s are recognised,
- * acknowledged and counted (ingest_duplicates).
+ * acknowledged and counted (ingest_duplicates), also of a request that is
+ * still under way.
  * Answers are 201, 200, 400, 503 and, for methods other than POST and PUT,
  * 405; GET of a path the role knows is the role's before it comes here.
  */
@@ -39,7 +40,8 @@ struct ingest_conf {
 	 * never be; also from inside this call.  put is NULL when not durable.
 	 * 0; else nothing was taken and put is not kept: -EAGAIN: no room at
 	 * this moment, ingest_resume() will be called (waited for, half a
-	 * second at most); -ENOSPC or any other: no room.
+	 * second at most, and two for all pieces of a client that does not
+	 * ask for an acknowledgement); -ENOSPC or any other: no room.
 	 */
 	int		(*sink)(void *arg, struct bytes entries,
 			    uint32_t records, bool durable,
@@ -53,8 +55,17 @@ int	 ingest_new(struct ingest **ret_i, struct env *env,
 	    const struct ingest_conf *conf);
 /* Takes over the request; answers it. */
 void	 ingest_request(struct ingest *i, struct serve_req *req);
+/*
+ * serve_conf.refused: a request that was refused before it came here, and
+ * status.  What it is to be answered with: the same, but 201 for a client
+ * that would not come again; it counts as one record dropped.
+ */
+int	 ingest_refused(struct ingest *i, const struct serve_req *req,
+	    int status);
 /* Room again in the sink. */
 void	 ingest_resume(struct ingest *i);
+/* The end is near: from now on nobody waits for room. */
+void	 ingest_hurry(struct ingest *i);
 /*
  * Every request has been answered (serve_close() waits for that).  The loop
  * must turn once more before it is freed itself.  Accepts NULL.

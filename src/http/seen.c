@@ -19,8 +19,8 @@ seen_key(const char *path, struct bytes body)
 	return (struct seen_key){ h.low64, h.high64 };
 }
 
-static bool
-same(struct seen_key a, struct seen_key b)
+bool
+seen_same(struct seen_key a, struct seen_key b)
 {
 	return a.lo == b.lo && a.hi == b.hi;
 }
@@ -32,7 +32,7 @@ seen_has(const struct seen *s, struct seen_key key, uint64_t now_ns,
 	size_t set = key.lo % SEEN_SETS, i;
 
 	for (i = 0; i < SEEN_WAYS; i++)
-		if (same(s->way[set][i].key, key) &&
+		if (seen_same(s->way[set][i].key, key) &&
 		    s->way[set][i].at_ns != 0 &&
 		    now_ns - s->way[set][i].at_ns < SEEN_NS &&
 		    (s->way[set][i].durable || !durable))
@@ -47,7 +47,7 @@ seen_add(struct seen *s, struct seen_key key, uint64_t now_ns, bool durable)
 
 	must(now_ns != 0);
 	for (i = 0; i < SEEN_WAYS; i++) {
-		if (same(s->way[set][i].key, key)) {
+		if (seen_same(s->way[set][i].key, key)) {
 			at = i;
 			break;
 		}

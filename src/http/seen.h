@@ -28,6 +28,7 @@ struct seen {
 };
 
 struct seen_key seen_key(const char *path, struct bytes body);
+bool	 seen_same(struct seen_key a, struct seen_key b);
 /* Within the last SEEN_NS, and on disk if that is wanted. */
 bool	 seen_has(const struct seen *s, struct seen_key key, uint64_t now_ns,
 	    bool durable);

@@ -307,7 +307,9 @@ static void
 answer_refused(struct serve_req *r)
 {
 	static const struct serve_header later = { "Retry-After", "1" };
-	struct env *env = r->serve->env;
+	struct serve *s = r->serve;
+	struct env *env = s->env;
+	int status = r->refuse;
 
 	if (r->refuse == 413)
 		ctr_add(&env->ctr, CTR_ingest_too_large, 1);
@@ -315,10 +317,12 @@ answer_refused(struct serve_req *r)
 		ctr_add(&env->ctr, CTR_ingest_busy, 1);
 	else
 		ctr_add(&env->ctr, CTR_ingest_bad_request, 1);
+	if (s->conf.refused != NULL)
+		status = s->conf.refused(s->conf.arg, r, status);
 	r->state = REQ_HANDED;
-	r->serve->pending++;
-	serve_answer(r, r->refuse, NULL, (struct bytes){ 0 }, &later,
-	    r->refuse == 503);
+	s->pending++;
+	serve_answer(r, status, NULL, (struct bytes){ 0 }, &later,
+	    status == 503);
 }
 
 /* ---- libmicrohttpd's calls ---- */

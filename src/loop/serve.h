@@ -18,8 +18,8 @@
  *      client went away meanwhile the answer is dropped inside.
  *   2. Body memory over all requests stays under budget_bytes, claimed when
  *      Content-Length is known; a request that would pass it is answered 503
- *      + Retry-After, one whose own body passes body_max 413.  Neither's
- *      body is kept; it is read to its end unless the client waits for "100
+ *      + Retry-After, one whose own body passes body_max 413, unless
+ *      refused() says otherwise.  Neither's body is kept; it is read to its end unless the client waits for "100
  *      Continue", so that the answer is not lost in a reset.
  *   3. gzip, deflate and zstd are undone before the handler sees the body;
  *      415 for others, 400 for damaged ones, 413 for bombs.
@@ -35,6 +35,11 @@ struct serve_req;
 struct serve_conf {
 	void	(*handler)(void *arg, struct serve_req *req);
 	void	*arg;
+	/*
+	 * A request that will not be handed over: the status it is answered
+	 * with instead of status.  May be NULL.
+	 */
+	int	(*refused)(void *arg, const struct serve_req *req, int status);
 	size_t	 body_max;		/* 16 MiB unless set */
 	size_t	 budget_bytes;		/* 20 MiB unless set */
 	unsigned connections_max;	/* 1024 unless set */
