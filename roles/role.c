@@ -55,6 +55,22 @@ map_counters(struct role *r)
 	return counters_map(&r->env.ctr, path, r->kind->name);
 }
 
+/* Whose counters these are, as far as they say. */
+static void
+tell_other(struct role *r)
+{
+	char path[ROLE_PATH + 16], text[64] = "another emplogd uses it";
+	struct counters other;
+
+	role_path(r, "counters", path, sizeof(path));
+	if (counters_peek(&other, path) == 0) {
+		snprintf(text, sizeof(text), "another emplogd uses it, pid %u",
+		    other.head->pid);
+		counters_fini(&other);
+	}
+	role_fail(r, -EBUSY, "cannot use", r->dir, text);
+}
+
 static void
 made_own_dir(struct op *op)
 {
@@ -63,6 +79,10 @@ made_own_dir(struct op *op)
 
 	if (res == 0 || res == -EEXIST)
 		res = map_counters(r);
+	if (res == -EBUSY) {
+		tell_other(r);
+		return;
+	}
 	if (res < 0) {
 		role_fail(r, res, "cannot use", r->dir,
 		    "common.state_dir must be a directory this user may write");

@@ -79,6 +79,26 @@ make_file(void)
 	counters_fini(&c);
 }
 
+START_TEST(a_second_process_is_refused_and_disturbs_nothing)
+{
+	struct counters first, second;
+
+	counters_init(&first);
+	counters_init(&second);
+	ck_assert_int_eq(counters_map(&first, path, "relay"), 0);
+	ctr_set(&first, CTR_recv_open, 9);
+	strcpy(first.head->state, "run");
+	ck_assert_int_eq(counters_map(&second, path, "agent"), -EBUSY);
+	ck_assert_uint_eq(ctr_get(&first, CTR_recv_open), 9);
+	ck_assert_str_eq(first.head->state, "run");
+	ck_assert_str_eq(first.head->role, "relay");
+	ctr_add(&second, CTR_recv_open, 1);	/* in private memory */
+	counters_fini(&first);
+	ck_assert_int_eq(counters_map(&second, path, "agent"), 0);
+	counters_fini(&second);
+}
+END_TEST
+
 START_TEST(the_table_is_in_order)
 {
 	size_t n;
@@ -380,6 +400,7 @@ int
 main(void)
 {
 	const TTest *const tests[] = {
+		a_second_process_is_refused_and_disturbs_nothing,
 		the_table_is_in_order, private_memory_counts_from_zero,
 		the_file_is_laid_out_as_said, another_process_sees_it_at_once,
 		a_stopped_process_can_be_peeked_at, peeking_writes_nothing,

@@ -100,8 +100,10 @@ counters_init_in(struct counters *c, void *mem)
 void
 counters_fini(struct counters *c)
 {
-	if (c->mapped > 0)
+	if (c->mapped > 0) {
 		munmap(c->head, c->mapped);
+		close(c->fd);
+	}
 	free(c->own);
 	*c = (struct counters){ 0 };
 }
@@ -183,6 +185,24 @@ out:
 	return r;
 }
 
+/* Two processes that count in one file would undo each other. */
+static int
+open_locked(const char *path)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	int fd, r;
+
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK, 0644);
+	if (fd < 0)
+		return -errno;
+	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
+		return fd;
+	r = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
+	close(fd);
+	return r;
+}
+
 int
 counters_map(struct counters *c, const char *path, const char *role)
 {
@@ -192,14 +212,12 @@ counters_map(struct counters *c, const char *path, const char *role)
 	int fd, r;
 
 	must(c->own != NULL);
+	fd = open_locked(path);
+	if (fd < 0)
+		return fd;
 	r = read_file(path, &old, &old_size);
-	if (r < 0 && r != -ENOENT && r != -EINVAL)
-		return r;
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0) {
-		r = -errno;
+	if (r < 0 && r != -EINVAL)
 		goto out;
-	}
 	/* Space now, or a full disk is a SIGBUS at the first count. */
 	r = ftruncate(fd, (off_t)bytes) < 0 ? -errno :
 	    -posix_fallocate(fd, 0, (off_t)bytes);
@@ -219,6 +237,9 @@ counters_map(struct counters *c, const char *path, const char *role)
 	strncpy(c->head->role, role, sizeof(c->head->role) - 1);
 	free(c->own);
 	c->own = NULL;
+	c->fd = fd;
+	fd = -1;
+	r = 0;
 out:
 	if (fd >= 0)
 		close(fd);

@@ -49,6 +49,7 @@ struct counters {
 	struct counters_head	*head;
 	uint64_t		*word;	/* CTR_COUNT of them */
 	size_t			 mapped;	/* 0: private memory */
+	int			 fd;	/* of what is mapped: holds the lock */
 	void			*own;		/* private memory, or NULL */
 };
 
@@ -70,7 +71,8 @@ void	 counters_init_in(struct counters *c, void *mem);
 /*
  * Maps path (made when absent, 0644) and takes over, by name, what a file
  * already there counts; a damaged one is begun anew.  Blocking; start-up
- * only.  0 or -errno; on failure the private memory stays in use.
+ * only.  -EBUSY: another process counts there, and is not disturbed.  0 or
+ * -errno; on failure the private memory stays in use.
  */
 int	 counters_map(struct counters *c, const char *path, const char *role);
 /*

@@ -160,6 +160,24 @@ def a_second_relay_on_a_state_dir_is_refused_and_told_why(w):
     arrive(b, range(5))
 
 
+@claim(epoll=True)
+def check_beside_a_running_agent_names_it_and_leaves_it_alone(w):
+    """A second one on the same state_dir must not touch the first's counters."""
+    a = agent(w, free_port())
+    for n in range(5):
+        equal('status', http(a.http, '/', record(n)).status, 201)
+    before = a.counters().read()
+    status, said = agent(w, free_port(), start=False).run('--check')
+    check(f'{status}: {said}', status == 1 and 'another emplogd uses it' in said)
+    check(said, f'pid {a.process.pid}' in said)
+    after = a.counters().read()
+    for name in ('lane_taken_bytes', 'lane_held_bytes', 'ingest_records'):
+        equal(name, after[name], before[name])
+    check('the first is seen to run', 'running' in a.verb('status').stdout)
+    equal('and goes on', http(a.http, '/', record(9)).status, 201)
+    equal('to its end', a.stop(), 0)
+
+
 @claim()
 def connectors_may_come_long_before_the_agent(w):
     early = [w.caller() for _ in range(3)]
