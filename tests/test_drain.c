@@ -1045,6 +1045,32 @@ START_TEST(refusals_count_once_whichever_agent_sees_them)
 }
 END_TEST
 
+START_TEST(what_http_dropped_is_told_when_there_is_room)
+{
+	struct mp m;
+
+	ck_assert_int_eq(start(), 0);
+	ctr_add(&env.ctr, CTR_ingest_dropped, 3);
+	pass(2 * SECOND);
+	ck_assert(own_record("came by HTTP", &m));
+	field_is(m, "event_type", "emplog_gap");
+	ck_assert_uint_eq(field_num(m, "refused"), 3);
+	ck_assert_uint_eq(ctr(CTR_ingest_dropped_told), 3);
+	ck_assert_uint_eq(ctr(CTR_lane_gap_records), 1);
+	/* once in 5 s, and those before the end at the end */
+	ctr_add(&env.ctr, CTR_ingest_dropped, 4);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(ctr(CTR_lane_gap_records), 1);
+	stop();
+	ck_assert_uint_eq(ctr(CTR_ingest_dropped_told), 7);
+	leave();
+	/* an agent that comes later has nothing to add */
+	ck_assert_int_eq(start(), 0);
+	pass(10 * SECOND);
+	ck_assert_uint_eq(ctr(CTR_lane_gap_records), 2);
+}
+END_TEST
+
 START_TEST(a_silent_living_producers_gap_is_told_after_five_seconds)
 {
 	struct kit *k = lane(DATA);
@@ -1158,6 +1184,50 @@ START_TEST(garbage_in_the_ring_is_counted_once_and_left)
 }
 END_TEST
 
+START_TEST(more_garbage_than_can_be_remembered_fills_no_log)
+{
+	char path[160];
+	int i, fd, told;
+
+	ck_assert_int_eq(start(), 0);
+	for (i = 0; i < 300; i++) {
+		snprintf(path, sizeof(path), "%s/garbage-%d", ring, i);
+		fd = open(path, O_CREAT | O_RDWR, 0600);
+		ck_assert_int_ge(fd, 0);
+		close(fd);
+	}
+	loop_ring_changed();
+	pass(SECOND);
+	told = notes;
+	ck_assert_int_ge(told, 256);
+	for (i = 0; i < 10; i++) {
+		loop_ring_changed();
+		pass(SECOND);
+	}
+	ck_assert_int_eq(notes, told);
+	ck_assert_uint_eq(ctr(CTR_lane_bad), 256);
+	/* what is gone makes room for what was passed over */
+	for (i = 0; i < 300; i++) {
+		snprintf(path, sizeof(path), "%s/garbage-%d", ring, i);
+		if (i % 3 > 0)
+			ck_assert_int_eq(unlink(path), 0);
+	}
+	for (i = 0; i < 2; i++) {
+		loop_ring_changed();
+		pass(SECOND);
+	}
+	ck_assert_uint_ge(ctr(CTR_lane_bad), 256);
+	ck_assert_uint_le(ctr(CTR_lane_bad), 300);
+	snprintf(path, sizeof(path), "%s/garbage-new", ring);
+	fd = open(path, O_CREAT | O_RDWR, 0600);
+	close(fd);
+	told = notes;
+	loop_ring_changed();
+	pass(SECOND);
+	ck_assert_int_eq(notes, told + 1);
+}
+END_TEST
+
 START_TEST(a_lane_under_another_ones_name_is_refused)
 {
 	struct kit *k = lane(DATA);
@@ -1183,12 +1253,14 @@ START_TEST(one_user_cannot_take_all_places)
 	ck_assert_int_eq(start(), 0);
 	ck_assert_uint_eq(drain_lanes(dr), 512);	/* the ring has none left */
 	ck_assert_uint_eq(ctr(CTR_lane_bad), 0);
+	ck_assert_uint_eq(ctr(CTR_lane_waiting), 1);
 	kit_die(&kits[0]);	/* one of them has a place, and leaves it */
 	kit_die(&kits[1]);
 	loop_ring_changed();
 	pass(12 * SECOND);
 	ck_assert_uint_eq(drain_lanes(dr), 511);
 	ck_assert_uint_eq(ctr(CTR_lane_seen), 513);
+	ck_assert_uint_eq(ctr(CTR_lane_waiting), 0);
 }
 END_TEST
 
@@ -1242,14 +1314,17 @@ START_TEST(the_ring_is_made_for_everyone_whatever_the_umask)
 }
 END_TEST
 
-START_TEST(a_second_agent_is_refused)
+START_TEST(a_second_agent_is_refused_and_told_of_the_first)
 {
 	struct drain *first;
+	char pid[32];
 
 	ck_assert_int_eq(start(), 0);
 	first = dr;
 	ck_assert_int_eq(start(), -EBUSY);
 	ck_assert_ptr_nonnull(strstr(why, "another agent"));
+	snprintf(pid, sizeof(pid), "pid %u", (unsigned)getpid());
+	ck_assert_ptr_nonnull(strstr(why, pid));
 	dr = first;
 }
 END_TEST
@@ -1527,17 +1602,19 @@ suite(void)
 	tcase_add_test(t, a_stream_ends_after_its_backlog_is_delivered);
 	tcase_add_test(t, a_dead_producers_gap_is_told_by_the_agent);
 	tcase_add_test(t, refusals_count_once_whichever_agent_sees_them);
+	tcase_add_test(t, what_http_dropped_is_told_when_there_is_room);
 	tcase_add_test(t,
 	    a_silent_living_producers_gap_is_told_after_five_seconds);
 	tcase_add_test(t, an_unlinked_lane_is_retired_and_still_drained);
 	tcase_add_test(t, a_lane_cut_short_costs_what_is_gone_and_no_more);
 	tcase_add_test(t, a_head_that_lies_spoils_its_own_lane_alone);
 	tcase_add_test(t, garbage_in_the_ring_is_counted_once_and_left);
+	tcase_add_test(t, more_garbage_than_can_be_remembered_fills_no_log);
 	tcase_add_test(t, a_lane_under_another_ones_name_is_refused);
 	tcase_add_test(t, one_user_cannot_take_all_places);
 	tcase_add_test(t, old_tmp_files_without_a_lock_are_swept);
 	tcase_add_test(t, the_ring_is_made_for_everyone_whatever_the_umask);
-	tcase_add_test(t, a_second_agent_is_refused);
+	tcase_add_test(t, a_second_agent_is_refused_and_told_of_the_first);
 	tcase_add_test(t, one_that_did_not_start_can_be_stopped);
 	tcase_add_test(t, a_symlink_and_a_file_are_no_ring);
 	tcase_add_test(t, somebody_elses_ring_is_refused_with_the_remedy);

@@ -275,6 +275,20 @@ tell_no_lane(struct drain *d)
 }
 
 void
+burial_tell_dropped(struct drain *d)
+{
+	struct counters *c = &d->env->ctr;
+	uint64_t n = ctr_get(c, CTR_ingest_dropped) -
+	    ctr_get(c, CTR_ingest_dropped_told);
+
+	if (n == 0 || ownrec_dropped(d, n) < 0)
+		return;
+	ctr_add(c, CTR_ingest_dropped_told, n);
+	ctr_add(c, CTR_lane_gap_records, 1);
+	d->dropped_ns = drain_now(d);
+}
+
+void
 burial_chores(struct drain *d)
 {
 	uint64_t now = drain_now(d);
@@ -290,6 +304,8 @@ burial_chores(struct drain *d)
 			(void)reader_check(&l->r);
 	}
 	tell_no_lane(d);
+	if (now - d->dropped_ns >= SILENT)
+		burial_tell_dropped(d);
 	if (now - d->scanned_ns >= CHECK_EVERY * SECOND)
 		d->scan_due = true;
 }

@@ -435,6 +435,8 @@ drain_stop(struct drain *d, void (*done)(void *arg), void *arg)
 {
 	drain_check(d);
 	must(d->state == DRAIN_NEW || d->state == DRAIN_RUN);
+	if (d->state == DRAIN_RUN)
+		burial_tell_dropped(d);
 	ownrec_close(d);
 	d->state = d->state == DRAIN_RUN ? DRAIN_SPILL : DRAIN_HALT;
 	d->stop_ns = drain_now(d);

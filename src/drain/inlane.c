@@ -201,6 +201,40 @@ fail:
 	return r;
 }
 
+struct other {
+	struct drain	*d;
+	uint32_t	 pid;
+};
+
+static void
+look_for_agent(void *ctx, const char *name)
+{
+	struct other *o = ctx;
+	const struct shm_sys *sys = o->d->conf.shm_sys;
+	size_t n = strlen(name);
+	char path[PATH_BYTES];
+	struct reader r;
+
+	if (o->pid != 0 || n < 5 || strcmp(name + n - 5, ".lane") != 0 ||
+	    snprintf(path, sizeof(path), "%s/%s", o->d->ring_dir, name) >=
+	    (int)sizeof(path) || reader_attach(&r, sys, path, false) < 0)
+		return;
+	if ((r.flags & LANE_F_AGENT) != 0 && r.alive &&
+	    r.uid == sys->uid(sys->arg))
+		o->pid = r.pid;
+	reader_detach(&r);
+}
+
+uint32_t
+inlane_agent_pid(struct drain *d)
+{
+	const struct shm_sys *sys = d->conf.shm_sys;
+	struct other o = { .d = d };
+
+	(void)sys->list(sys->arg, d->ring_dir, look_for_agent, &o);
+	return o.pid;
+}
+
 void
 inlane_free(struct drain *d, unsigned i)
 {

@@ -35,7 +35,7 @@
 #define BACKLOG_BYTES		(2u << 20)	/* of buffers for them */
 #define DEAD_MAX		256	/* .dead files remembered */
 #define ENDS_MAX		256	/* streams to be ended */
-#define BAD_MAX			256	/* names refused, counted once each */
+#define BAD_MAX			256	/* names refused, told once each */
 #define INGEST_MAX		64	/* durable requests on their way */
 #define SCRATCH_BYTES		16384	/* an own record is made in */
 #define PATH_BYTES		256
@@ -161,7 +161,7 @@ struct drain {
 	uint64_t	 scan_no;
 	uint64_t	 scanned_ns;
 	bool		 scan_due;
-	uint64_t	 bad[BAD_MAX];	/* inodes */
+	struct { uint64_t ino, seen; } bad[BAD_MAX];
 	unsigned	 bad_n;
 
 	/* lanes */
@@ -180,6 +180,7 @@ struct drain {
 	uint64_t	 traffic_ns;
 	uint64_t	 chores_ns;
 	uint64_t	 stop_ns;
+	uint64_t	 dropped_ns;	/* when drops were told last */
 
 	struct backlog	 backlog;
 	struct dead_file *dead;
@@ -233,6 +234,8 @@ void	 ringdir_scan(struct drain *d);
 int	 inlane_attach(struct drain *d, const char *path, const char *hex,
 	    bool on_disk, bool first);
 void	 inlane_free(struct drain *d, unsigned i);
+/* Of the agent whose own lane is in the ring; 0: it has none yet. */
+uint32_t inlane_agent_pid(struct drain *d);
 /* Loads head; true when there is something new. */
 bool	 inlane_look(struct drain *d, struct inlane *l);
 void	 inlane_retire(struct drain *d, struct inlane *l, const char *why);
@@ -280,6 +283,8 @@ void	 burial_look(struct drain *d);
 void	 burial_pump(struct drain *d);
 /* Gaps, .dead files, streams to end; once a second. */
 void	 burial_chores(struct drain *d);
+/* What came by HTTP and was dropped since it was told last. */
+void	 burial_tell_dropped(struct drain *d);
 /* Lanes and .dead files take more than half of what the ring may hold. */
 bool	 burial_ring_half_full(const struct drain *d);
 /* A .dead file that is there already. */
@@ -294,5 +299,6 @@ int	 ownrec_died(struct drain *d, struct inlane *l);
 int	 ownrec_gap(struct drain *d, struct inlane *l,
 	    const struct reader_gap *gap);
 int	 ownrec_no_lane(struct drain *d, uint64_t records, uint64_t last_ns);
+int	 ownrec_dropped(struct drain *d, uint64_t records);
 
 #endif

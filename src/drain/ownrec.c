@@ -287,3 +287,16 @@ ownrec_no_lane(struct drain *d, uint64_t records, uint64_t last_ns)
 	put_num(&w, "last_ms", last_ns / MS);
 	return end(d, &w);
 }
+
+int
+ownrec_dropped(struct drain *d, uint64_t records)
+{
+	struct mpw w;
+
+	begin(d, &w, d->conf.identity, SAY_PAIRS + 2);
+	say(&w, "emplog_gap", "warn",
+	    "records that came by HTTP were dropped: there was no room");
+	put_num(&w, "refused", records);
+	put_num(&w, "last_ms", loop_wall(d->env->loop) / MS);
+	return end(d, &w);
+}

@@ -122,7 +122,8 @@ take_lock(struct drain *d, char *why)
 {
 	const struct shm_sys *sys = d->conf.shm_sys;
 	char path[PATH_BYTES];
-	int r;
+	uint32_t pid;
+	int n, r;
 
 	r = join(path, d->ring_dir, "agent.lock");
 	if (r == 0)
@@ -136,7 +137,11 @@ take_lock(struct drain *d, char *why)
 	r = sys->lock(sys->arg, d->lock_fd);
 out:
 	if (r == -EAGAIN || r == -EACCES) {
-		snprintf(why, DRAIN_WHY, "another agent has '%s'", path);
+		pid = inlane_agent_pid(d);
+		n = snprintf(why, DRAIN_WHY, "another agent has '%s'", path);
+		if (pid != 0)
+			snprintf(why + n, DRAIN_WHY - (size_t)n, ", pid %u",
+			    pid);
 		return -EBUSY;
 	}
 	if (r < 0)
@@ -397,6 +402,7 @@ struct scan {
 	const char	*dir;
 	bool		 on_disk;
 	bool		 first;
+	uint64_t	*waiting;	/* lanes there is no place for */
 };
 
 static bool
@@ -413,7 +419,25 @@ is_hex_id(const char *p)
 	return strspn(p, "0123456789abcdef") >= ID_HEX;
 }
 
-/* Counts a file once, by its inode. */
+/* Those that are there no more make room for others. */
+static void
+forget_bad(struct drain *d)
+{
+	unsigned i;
+
+	for (i = 0; i < d->bad_n;) {
+		if (d->bad[i].seen == d->scan_no)
+			i++;
+		else
+			d->bad[i] = d->bad[--d->bad_n];
+	}
+}
+
+/*
+ * Counts a file once, by its inode.  Where there are more of them than can
+ * be remembered the others are passed over: anybody may put files here, and
+ * a line for each at each look would fill the log.
+ */
 static void
 bad_file(struct drain *d, const char *path, int res)
 {
@@ -424,11 +448,15 @@ bad_file(struct drain *d, const char *path, int res)
 	if (sys->lstat(sys->arg, path, &st) < 0)
 		return;
 	for (i = 0; i < d->bad_n; i++) {
-		if (d->bad[i] == st.ino)
+		if (d->bad[i].ino == st.ino) {
+			d->bad[i].seen = d->scan_no;
 			return;
+		}
 	}
-	if (d->bad_n < BAD_MAX)
-		d->bad[d->bad_n++] = st.ino;
+	if (d->bad_n == BAD_MAX)
+		return;
+	d->bad[d->bad_n].ino = st.ino;
+	d->bad[d->bad_n++].seen = d->scan_no;
 	ctr_add(&d->env->ctr, CTR_lane_bad, 1);
 	drain_note(d, LOG_WARN, "'%s' is not a lane (error %d)", path, -res);
 }
@@ -485,6 +513,7 @@ new_lane(struct scan *s, const char *name, const char *path)
 		return;
 	}
 	r = inlane_attach(s->d, path, name, s->on_disk, s->first);
+	*s->waiting += r == -EMFILE;
 	/* Gone, not ready or no room now: the next look may be luckier. */
 	if (r < 0 && r != -ENOENT && r != -EAGAIN && r != -ENOMEM &&
 	    r != -ENOSPC && r != -EMFILE)
@@ -516,11 +545,11 @@ on_name(void *ctx, const char *name)
 }
 
 static void
-scan_dir(struct drain *d, const char *dir, bool on_disk)
+scan_dir(struct drain *d, const char *dir, bool on_disk, uint64_t *waiting)
 {
 	const struct shm_sys *sys = d->conf.shm_sys;
 	struct scan s = { .d = d, .dir = dir, .on_disk = on_disk,
-	    .first = d->scan_no == 1 };
+	    .first = d->scan_no == 1, .waiting = waiting };
 
 	if (dir[0] != '\0')
 		(void)sys->list(sys->arg, dir, on_name, &s);
@@ -550,15 +579,17 @@ miss_lanes(struct drain *d)
 void
 ringdir_scan(struct drain *d)
 {
-	uint64_t now = drain_now(d);
+	uint64_t now = drain_now(d), waiting = 0;
 
 	if (!d->scan_due || (d->scan_no > 0 && now - d->scanned_ns < SCAN_GAP))
 		return;
 	d->scan_due = false;
 	d->scanned_ns = now;
 	d->scan_no++;
-	scan_dir(d, d->ring_dir, false);
-	scan_dir(d, d->disk_dir, true);
+	scan_dir(d, d->ring_dir, false, &waiting);
+	scan_dir(d, d->disk_dir, true, &waiting);
+	ctr_set(&d->env->ctr, CTR_lane_waiting, waiting);
+	forget_bad(d);
 	miss_lanes(d);
 	burial_look(d);
 }

@@ -145,7 +145,7 @@ def a_second_agent_on_a_ring_is_refused_and_told_why(w):
     second = agent(w, free_port(), start=False, state='second')
     status, said = second.run()
     check(f'{status}: {said}', status == 1 and w.ring in said)
-    check(said, 'another agent' in said.lower())
+    check(said, f"another agent has '{w.ring}/agent.lock', pid {a.process.pid}" in said)
     equal('the first goes on', http(a.http, '/', record(1)).status, 201)
 
 
@@ -166,13 +166,13 @@ def check_beside_a_running_agent_names_it_and_leaves_it_alone(w):
     a = agent(w, free_port())
     for n in range(5):
         equal('status', http(a.http, '/', record(n)).status, 201)
-    before = a.counters().read()
+    wait_for('it holds some', lambda: a.counters()['lane_held_bytes'] > 0)
     status, said = agent(w, free_port(), start=False).run('--check')
     check(f'{status}: {said}', status == 1 and 'another emplogd uses it' in said)
     check(said, f'pid {a.process.pid}' in said)
     after = a.counters().read()
-    for name in ('lane_taken_bytes', 'lane_held_bytes', 'ingest_records'):
-        equal(name, after[name], before[name])
+    equal('records', after['ingest_records'], 5)
+    check('it holds them still', after['lane_held_bytes'] > 0)
     check('the first is seen to run', 'running' in a.verb('status').stdout)
     equal('and goes on', http(a.http, '/', record(9)).status, 201)
     equal('to its end', a.stop(), 0)
