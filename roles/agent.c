@@ -27,6 +27,8 @@
 #include "banned.h"
 
 #define HTTP_BODY_BUDGET	(18u << 20)	/* one 16 MiB body, and some */
+/* As many as may speak: a fleet of workers may connect before it logs. */
+#define HTTP_SILENT_MAX		1024
 /* Sent bytes pin their lanes: a silent relay is left before they fill. */
 #define ACK_TIMEOUT_MS		5000
 
@@ -195,7 +197,8 @@ open_http(struct agent *a)
 	    .refused = on_refused, .budget_bytes = HTTP_BODY_BUDGET };
 	struct ingest_conf ic = { .sink = drain_ingest, .arg = a->drain };
 	struct probe_conf pc = { .queue = a->queue };
-	struct port_conf pp = { .listen = listen };
+	struct port_conf pp = { .listen = listen,
+	    .connections_max = HTTP_SILENT_MAX };
 	char text[LOOP_ADDR_TEXT];
 	int r;
 

@@ -23,7 +23,7 @@
 #define CONNECTION_MEM	(16u << 10)	/* headers and what recv() gives */
 #define CONNECTION_STEP	(2u << 10)
 #define BODY_FIRST	(16u << 10)	/* of a body of unknown length */
-#define FLUSH_NS	1000000000u	/* for the last answers at close */
+#define FLUSH_NS	200000000u	/* for the last answers at close */
 
 struct serve {
 	uint32_t	 magic;		/* SERVE_MAGIC */

@@ -53,8 +53,8 @@ int	 serve_new(struct serve **ret_serve, struct env *env,
 	    const struct serve_conf *conf);
 /*
  * Stops taking connections; requests already handed out must be answered.
- * done(arg) when the last one is gone, its answer sent or a second has
- * passed; never from inside this call.  Bodies still coming are given up.
+ * done(arg) when the last one is gone, its answer sent or 0.2 s have passed
+ * (grace is for what is kept, not for who does not read); never from inside this call.  Bodies still coming are given up.
  */
 void	 serve_close(struct serve *s, void (*done)(void *arg), void *arg);
 /* After done().  Accepts NULL. */

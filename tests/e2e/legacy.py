@@ -2,6 +2,7 @@
 """legacy.py - HTTP clients of the old pipeline at the agent"""
 
 import json
+import resource
 import socket
 import threading
 import time
@@ -164,3 +165,23 @@ def old_and_hasty_clients_are_answered_too(w):
         with socket.create_connection(('127.0.0.1', role.http), 5) as s:
             s.sendall(post(first + 5))
     arrive(b, list(range(6)) + list(range(10, 16)))
+
+
+@claim(epoll=True)
+def a_thousand_workers_may_connect_before_one_speaks(w):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    a = agent(w, free_port())
+    if soft < 1200:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1200), hard))
+    crowd = [socket.create_connection(('127.0.0.1', a.http), 5) for _ in range(1000)]
+    try:
+        for n, s in enumerate(crowd):
+            s.sendall(post(n))
+        answers = [s.recv(4096) for s in crowd]
+        equal('201', sum(b' 201' in x for x in answers), 1000)
+        # Each has a descriptor of the agent; the queue finds one all the same.
+        equal('disk', http(a.http, '/', record(1000), {'Emplog-Ack': 'agent'}).status, 200)
+    finally:
+        for s in crowd:
+            s.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

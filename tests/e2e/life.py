@@ -3,6 +3,7 @@
 
 import os
 import signal
+import socket
 import time
 
 from backend import Answer
@@ -85,6 +86,26 @@ def sigterm_ends_in_time_when_peers_hang(w):
     wait_for('everything', lambda: set(numbers(b.accepted())) >= set(range(60)), 20, 0.05)
     later = [n for n in numbers(b.accepted()) if n >= 10]
     equal('how many came of the agent', len(later), 50)
+
+
+@claim(epoll=True)
+def sigterm_waits_for_no_client_that_does_not_read(w):
+    a = agent(w, free_port())
+    c = w.caller()
+    c.log('in the lane')
+    ask = b'POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}' * 100
+    with socket.create_connection(('127.0.0.1', a.http), 5) as deaf, \
+            socket.create_connection(('127.0.0.1', a.http), 5) as slow:
+        slow.sendall(b'POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n{')
+        deaf.settimeout(0.5)
+        try:
+            while True:         # until neither side's buffers have room
+                deaf.sendall(ask)
+        except TimeoutError:
+            pass
+        status, took = stop_timed(a)
+    check(f'{status}, {took:.2f} s', status == 0 and took <= GRACE / 2)
+    check('what was in lanes is on disk', '0 B in lanes' in a.verb('status').stdout)
 
 
 @claim()
