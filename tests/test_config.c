@@ -240,7 +240,7 @@ START_TEST(faults_of_form_name_their_line)
 	    "section such as [common]\n");
 	refused("[common]\n\nrole\n", "F @:3: 'role' is not 'key = value'\n");
 	refused("[common]\nro le = agent\n",
-	    "F @:2: 'ro le' is not the name of a key\n");
+	    "F @:2: 'ro...' is not the name of a key\n");
 	refused("[common]\n = agent\n",
 	    "F @:2: '' is not the name of a key\n");
 	refused("[common]\nio = epoll ; because\n",
@@ -309,7 +309,7 @@ START_TEST(each_type_says_what_it_wants)
 	    "digits, - and _, or by:deployment.environment.name and a list "
 	    "of such names\n");
 	refused("[exporter]\nheaders = a\n",
-	    "F @:2: key 'exporter.headers': 'a' is not a list of "
+	    "F @:2: key 'exporter.headers': the value is not a list of "
 	    "name=value\n");
 	refused("[agent]\nmachine_id = a\x01z\n",
 	    "F @:2: key 'agent.machine_id': the value holds a control "
@@ -368,6 +368,66 @@ START_TEST(flags_are_checked_and_the_last_wins)
 	    "F --set: key 'exporter.token' is a secret, and ps shows it: use "
 	    "EMPLOGD_EXPORTER_TOKEN, exporter.token_file or the file\n"
 	    "F --set: key 'agent.relay': 'x' is not a list of host:port\n");
+}
+END_TEST
+
+/* Where a line is misspelt, what stands on it may be the token. */
+START_TEST(no_fault_shows_what_may_be_a_secret)
+{
+	static const char *const file[] = {
+		"[exporter]\ntoken hunter2\n",
+		"[exporter]\ntoken: hunter2\n",
+		"[exporter]\nAuthorization: Bearer hunter2==\n",
+		"[exporter]\ntoken = \"hunter2\n",
+		"[exporter]\ntoken = hunter2 # mine\n",
+		"[exporter]\nheaders = x-key hunter2\n",
+		"[exporter]\nendpoint = https://me:hunter2@host\n",
+		"[exporter]\nendpoint = https://host/?key=hunter2\n",
+	};
+	static const char *const set[] = {
+		"exporter.token hunter2", "exporter.token:hunter2",
+		"exporter.token=hunter2",
+		"exporter.headers=x=1, Authorization=Bearer hunter2",
+		"exporter.headers=x-api-key=hunter2",
+		"exporter.endpoint=https://me:hunter2@host",
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(file) / sizeof(file[0]); i++) {
+		put_file(file[i]);
+		ck_assert_int_eq(read_as(0, NONE, NONE), -EINVAL);
+		ck_assert_msg(strstr(told, "hunter2") == NULL, "%s", told);
+	}
+	put_file("");
+	for (i = 0; i < sizeof(set) / sizeof(set[0]); i++) {
+		ck_assert_int_eq(read_as(0, NONE, ENV(set[i])), -EINVAL);
+		ck_assert_msg(strstr(told, "hunter2") == NULL, "%s", told);
+	}
+	ck_assert_int_eq(read_as(0, NONE, ENV("exporter.headers=x-a=1")), 0);
+}
+END_TEST
+
+START_TEST(an_endpoint_has_a_host_and_a_port_that_exists)
+{
+	static const char *const bad[] = { "https://", "https:///x",
+	    "https://:1", "https://h:", "https://h:x", "https://h:0",
+	    "https://h:65536", "https://[]:1", "https://[::1", "https://::1",
+	    "https://[::1]x", "ftp://h" };
+	static const char *const good[] = { "https://h", "http://h:65535",
+	    "http://h:1/otlp", "http://[::1]", "http://[::1]:4318/x",
+	    "https://h.example/a:b" };
+	char set[128];
+	size_t i;
+
+	put_file("");
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(set, sizeof(set), "exporter.endpoint=%s", bad[i]);
+		ck_assert_msg(read_as(0, NONE, ENV(set)) == -EINVAL, "%s", set);
+	}
+	for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		snprintf(set, sizeof(set), "exporter.endpoint=%s", good[i]);
+		ck_assert_msg(read_as(0, NONE, ENV(set)) == 0, "%s", set);
+	}
 }
 END_TEST
 
@@ -1175,6 +1235,8 @@ main(void)
 		sources_beat_each_other_in_order,
 		a_beaten_value_is_checked_all_the_same,
 		flags_are_checked_and_the_last_wins,
+		no_fault_shows_what_may_be_a_secret,
+		an_endpoint_has_a_host_and_a_port_that_exists,
 		unknown_own_variables_are_remarks, every_key_has_a_variable,
 		variables_expand, bad_expansions_are_told,
 		an_expansion_is_bounded_by_its_buffer,

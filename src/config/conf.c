@@ -15,6 +15,7 @@
 #include "config/expand.h"
 #include "config/read.h"
 #include "config/reader.h"
+#include "shm/text.h"
 #include "banned.h"
 
 #define DEFAULT_FILE	SYSCONFDIR "/emplogd/emplogd.conf"
@@ -83,6 +84,15 @@ place_of(const struct conf_value *v)
 	return p;
 }
 
+/* A header's value, or the user in a URL, is a secret as much as a token. */
+static bool
+may_be_shown(enum conf_key key, const char *text)
+{
+	return key_info[key].type != CONF_SECRET &&
+	    key != KEY_exporter_headers &&
+	    (key != KEY_exporter_endpoint || strpbrk(text, "@?") == NULL);
+}
+
 static void
 tell_bad_value(struct reading *rd, enum conf_key key, const char *place,
     const char *text, int why)
@@ -98,6 +108,9 @@ tell_bad_value(struct reading *rd, enum conf_key key, const char *place,
 	else if (k->type == CONF_LIST && why == -ERANGE)
 		tell_fault(&rd->t, "%s: key '%s': more than %u items", place,
 		    k->name, LIST_ITEMS_MAX);
+	else if (!may_be_shown(key, text))
+		tell_fault(&rd->t, "%s: key '%s': the value is not %s", place,
+		    k->name, value_expected(key).text);
 	else
 		tell_fault(&rd->t, "%s: key '%s': '%s' is not %s", place,
 		    k->name, tell_shown(text).text,
@@ -297,6 +310,21 @@ take_environment(struct reading *rd)
 	}
 }
 
+/* Does ps show a secret in this value of a flag? */
+static bool
+flag_tells_secret(enum conf_key key, const char *text)
+{
+	const char *item;
+	size_t n;
+
+	if (key_info[key].type == CONF_SECRET)
+		return true;
+	while (key == KEY_exporter_headers && list_next(&text, &item, &n))
+		if (text_key_secret(item, strcspn(item, "=,")))
+			return true;
+	return false;
+}
+
 static void
 take_set(struct reading *rd, const char *set)
 {
@@ -305,10 +333,8 @@ take_set(struct reading *rd, const char *set)
 	enum conf_key key;
 
 	if (eq == NULL || eq == set || (size_t)(eq - set) >= sizeof(name)) {
-		/* What follows may be a secret: only its beginning is told. */
-		tell_fault(&rd->t, "--set: '%.*s' is not section.key=value",
-		    (int)strcspn(tell_shown(set).text, "="),
-		    tell_shown(set).text);
+		tell_fault(&rd->t, "--set: '%s' is not section.key=value",
+		    tell_word(set).text);
 		return;
 	}
 	memcpy(name, set, (size_t)(eq - set));
@@ -316,10 +342,10 @@ take_set(struct reading *rd, const char *set)
 	key = key_find_name(name);
 	if (key == KEY_COUNT)
 		tell_unknown_key(rd, "--set", name);
-	else if (key_info[key].type == CONF_SECRET)
+	else if (flag_tells_secret(key, eq + 1))
 		tell_fault(&rd->t, "--set: key '%s' is a secret, and ps shows "
-		    "it: use %s, exporter.token_file or the file", name,
-		    key_env(key).name);
+		    "it: use %s%s or the file", name, key_env(key).name,
+		    key == KEY_exporter_token ? ", exporter.token_file" : "");
 	else
 		reading_take(rd, key, FROM_FLAG, "--set", 0, eq + 1);
 }

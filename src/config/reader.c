@@ -116,14 +116,14 @@ key_line(struct reader *r, char *s, char *out, size_t cap)
 
 	if (eq == NULL) {
 		tell_fault(r->t, "%s:%d: '%s' is not 'key = value'", r->path,
-		    r->line, tell_shown(s).text);
+		    r->line, tell_word(s).text);
 		return;
 	}
 	*eq = '\0';
 	key = trim(s);
 	if (!is_name(key)) {
 		tell_fault(r->t, "%s:%d: '%s' is not the name of a key",
-		    r->path, r->line, tell_shown(key).text);
+		    r->path, r->line, tell_word(key).text);
 		return;
 	}
 	r->value = unquote(r, trim(eq + 1));

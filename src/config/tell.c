@@ -70,3 +70,14 @@ tell_shown(const char *value)
 	memcpy(s.text + n, cut ? "..." : "", cut ? 4 : 1);
 	return s;
 }
+
+struct shown
+tell_word(const char *line)
+{
+	struct shown s = tell_shown(line);
+	size_t n = strcspn(line, " \t=:");
+
+	if (n < SHOWN_MAX && line[n] != '\0')
+		memcpy(s.text + n, n > 0 ? "..." : "", n > 0 ? 4 : 1);
+	return s;
+}

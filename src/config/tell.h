@@ -31,5 +31,7 @@ void	 tell_end(struct teller *t);
 /* value as it may stand in a line: cut to SHOWN_MAX, printable. */
 struct shown { char text[SHOWN_MAX + 4]; };
 struct shown tell_shown(const char *value);
+/* Only its first word, for a line whose rest may be a secret. */
+struct shown tell_word(const char *line);
 
 #endif

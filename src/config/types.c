@@ -262,6 +262,20 @@ check_hostport(const char *text, uint64_t *ret_num)
 	return r;
 }
 
+/* A host, a port perhaps: what stands between the scheme and the path. */
+static bool
+is_authority(const char *s, size_t n)
+{
+	struct hostport hp;
+	const char *end = s[0] == '[' ? memchr(s, ']', n) : NULL;
+
+	if (end == NULL && memchr(s, ':', n) == NULL)
+		return n > 0;
+	if (end != NULL && end + 1 == s + n)
+		return end > s + 1;
+	return hostport_parse(s, n, &hp) == 0 && hp.port > 0;
+}
+
 /* A scheme, a host, perhaps a path; no blank, query or user. */
 static bool
 is_url(const char *s)
@@ -274,8 +288,8 @@ is_url(const char *s)
 		host = s + 8;
 	else
 		return false;
-	return *host != '\0' && *host != '/' && *host != ':' &&
-	    strpbrk(host, " \t?#@\"<>\\") == NULL;
+	return strpbrk(host, " \t?#@\"<>\\") == NULL &&
+	    is_authority(host, strcspn(host, "/"));
 }
 
 #define SLUG "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
