@@ -30,7 +30,6 @@
 #include "roles/role.h"
 #include "banned.h"
 
-#define EXIT_CONFIG	78
 #define ROLES		3
 #define SETS_MAX	64
 #define FILES		8192	/* connections of both ports, and files */
@@ -39,11 +38,11 @@ extern char **environ;
 
 struct opts {
 	const char	*file;
-	const char	*io;
 	const char	*sets[SETS_MAX];
 	unsigned	 sets_n;
 	unsigned	 roles;
 	bool		 check;
+	char		 io_set[64];	/* "common.io=…", of --io */
 };
 
 struct process {
@@ -69,14 +68,6 @@ static void
 tell(void *arg, bool fault, const char *line)
 {
 	fprintf(stderr, "emplogd: %s: %s\n", fault ? "error" : "note", line);
-}
-
-/* A verb's output is read by scripts too: no remarks. */
-static void
-tell_faults(void *arg, bool fault, const char *line)
-{
-	if (fault)
-		tell(arg, fault, line);
 }
 
 static void
@@ -118,11 +109,20 @@ role_bits(const char *list, unsigned *ret_bits)
 static void
 usage(FILE *to)
 {
-	fputs("usage: emplogd --role=agent|relay|exporter[,…] [--config=FILE]\n"
-	    "               [--set section.key=value] [--io=auto|uring|epoll]\n"
-	    "               [--check]\n"
-	    "       emplogd [--config=FILE] status|tail|ring|help […]\n"
-	    "see emplogd(8)\n", to);
+	admin_synopsis(to);
+	fputs("see 'emplogd help' and emplogd(8)\n", to);
+}
+
+static int
+add_set(struct opts *o, const char *set)
+{
+	if (o->sets_n == SETS_MAX) {
+		fprintf(stderr, "emplogd: error: more than %d --set; use a "
+		    "file\n", SETS_MAX);
+		return -E2BIG;
+	}
+	o->sets[o->sets_n++] = set;
+	return 0;
 }
 
 /* 0: run; else exit with ret_status. */
@@ -152,15 +152,15 @@ read_options(struct opts *o, int argc, char **argv, int *ret_status)
 			    "list of agent, relay, exporter\n", optarg);
 			return 1;
 		case 'c': o->file = optarg; break;
-		case 'i': o->io = optarg; break;
 		case 'n': o->check = true; break;
+		case 'i':
+			snprintf(o->io_set, sizeof(o->io_set), "common.io=%s",
+			    optarg);
+			optarg = o->io_set;
+			/* fallthrough */
 		case 's':
-			if (o->sets_n == SETS_MAX) {
-				fprintf(stderr, "emplogd: error: more than %d "
-				    "--set; use a file\n", SETS_MAX);
+			if (add_set(o, optarg) < 0)
 				return 1;
-			}
-			o->sets[o->sets_n++] = optarg;
 			break;
 		case 'v':
 			printf("emplogd %s\n", PACKAGE_VERSION);
@@ -179,21 +179,13 @@ read_options(struct opts *o, int argc, char **argv, int *ret_status)
 }
 
 static int
-read_conf(const struct opts *o, struct conf **ret_conf,
-    void (*told)(void *arg, bool fault, const char *line))
+read_conf(const struct opts *o, struct conf **ret_conf)
 {
-	char io_set[64];
-	const char *sets[SETS_MAX + 1];
 	struct conf_source src = {
-		.file = o->file, .env = environ, .sets = sets,
-		.sets_n = o->sets_n, .roles = o->roles, .tell = told,
+		.file = o->file, .env = environ, .sets = o->sets,
+		.sets_n = o->sets_n, .roles = o->roles, .tell = tell,
 	};
 
-	memcpy(sets, o->sets, sizeof(o->sets));
-	if (o->io != NULL) {
-		snprintf(io_set, sizeof(io_set), "common.io=%s", o->io);
-		sets[src.sets_n++] = io_set;
-	}
 	return conf_read(ret_conf, &src);
 }
 
@@ -201,23 +193,10 @@ read_conf(const struct opts *o, struct conf **ret_conf,
 static int
 run_verb(const struct opts *o, int argc, char **argv)
 {
-	const struct admin_verb *v = admin_find(argv[0]);
-	struct admin a = { .out = stdout, .err = stderr };
-	struct conf *conf = NULL;
-	int status;
+	const struct conf_source given = { .file = o->file, .sets = o->sets,
+	    .sets_n = o->sets_n, .roles = o->roles };
 
-	if (v == NULL) {
-		fprintf(stderr, "emplogd: error: '%s' is not a verb\n",
-		    argv[0]);
-		usage(stderr);
-		return EXIT_CONFIG;
-	}
-	if (v->needs_conf && read_conf(o, &conf, tell_faults) < 0)
-		return EXIT_CONFIG;
-	a.conf = conf;
-	status = v->run(argc, argv, &a);
-	conf_free(&conf);
-	return status;
+	return admin_main(argc, argv, &given);
 }
 
 /* What is in force of keys that main itself looks at. */
@@ -323,7 +302,7 @@ reload(struct process *p)
 	unsigned i;
 	int r;
 
-	r = read_conf(&p->opts, &fresh, tell);
+	r = read_conf(&p->opts, &fresh);
 	if (r < 0) {
 		fprintf(stderr, "emplogd: error: the new configuration is "
 		    "refused, the old one stays\n");
@@ -537,15 +516,11 @@ main(int argc, char **argv)
 	 */
 	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
 	(void)mallopt(M_ARENA_MAX, 1);
-	if (argc == 1) {
-		usage(stderr);
-		return EXIT_CONFIG;
-	}
 	if (read_options(&p.opts, argc, argv, &status) != 0)
 		return status;
 	if (optind < argc)
 		return run_verb(&p.opts, argc - optind, argv + optind);
-	if (read_conf(&p.opts, &p.conf, tell) < 0)
+	if (read_conf(&p.opts, &p.conf) < 0)
 		return EXIT_CONFIG;
 	status = start(&p);
 	if (status != 0)

@@ -336,7 +336,7 @@ START_TEST(status_speaks_json)
 	ck_assert_uint_eq(json_object_size(json_object_get(role, "counters")),
 	    CTR_COUNT);
 	json_decref(j);
-	ck_assert_int_eq(RUN("status", "--jso"), 1);
+	ck_assert_int_eq(RUN("status", "--jso"), EXIT_CONFIG);
 	ck_assert_str_eq(err, "emplogd status: '--jso' is not understood\n"
 	    "usage: emplogd status [--json]\n");
 }
@@ -536,16 +536,16 @@ END_TEST
 
 START_TEST(tail_refuses_bad_arguments)
 {
-	ck_assert_int_eq(RUN("tail", "-n", "x"), 1);
+	ck_assert_int_eq(RUN("tail", "-n", "x"), EXIT_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err, "'x' is not a number from 0 to "
 	    "100000\n"));
-	ck_assert_int_eq(RUN("tail", "-n", "100001"), 1);
-	ck_assert_int_eq(RUN("tail", "-n", "-1"), 1);
-	ck_assert_int_eq(RUN("tail", "--level=loud"), 1);
+	ck_assert_int_eq(RUN("tail", "-n", "100001"), EXIT_CONFIG);
+	ck_assert_int_eq(RUN("tail", "-n", "-1"), EXIT_CONFIG);
+	ck_assert_int_eq(RUN("tail", "--level=loud"), EXIT_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err, "'loud' is not trace, debug, "));
-	ck_assert_int_eq(RUN("tail", "--nonsense"), 1);
+	ck_assert_int_eq(RUN("tail", "--nonsense"), EXIT_CONFIG);
 	ck_assert_ptr_nonnull(strstr(err, "'--nonsense' is not understood"));
-	ck_assert_int_eq(RUN("tail", "extra"), 1);
+	ck_assert_int_eq(RUN("tail", "extra"), EXIT_CONFIG);
 }
 END_TEST
 
@@ -778,12 +778,14 @@ START_TEST(help_names_one_thing)
 	ck_assert_int_eq(RUN("help", "queue_full"), 0);
 	has("queue_full (queue, counter)\n");
 	ck_assert_int_eq(RUN("help", "PORT"), 0);
-	ck_assert_int_eq(RUN("help", "agent.rely"), 1);
+	ck_assert_int_eq(RUN("help", "agent.rely"), EXIT_CONFIG);
 	ck_assert_str_eq(out, "");
 	ck_assert_ptr_nonnull(strstr(err, "'agent.rely' is not known; did you "
 	    "mean 'agent.relay'?\n"));
 }
 END_TEST
+
+static struct conf_source before;	/* options that stood before the verb */
 
 /* With stdout and stderr in files of the test's own process. */
 static int
@@ -799,7 +801,7 @@ whole(const char *const *words, char *ret_text, size_t cap)
 		argv[argc] = own[argc] = strdup(words[argc]);
 	ck_assert_ptr_nonnull(freopen(path, "w", stdout));
 	ck_assert_ptr_nonnull(freopen(path, "a", stderr));
-	r = admin_main(argc, argv);
+	r = admin_main(argc, argv, &before);
 	fflush(stdout);
 	fflush(stderr);
 	for (i = 0; own[i] != NULL; i++)
@@ -829,11 +831,19 @@ START_TEST(a_verb_finds_its_configuration_itself)
 	put(&lane, SECOND, "info", "found", "j", "e");
 	ck_assert_int_eq(WHOLE(text, "tail", config, "-n", "1"), 0);
 	ck_assert_ptr_nonnull(strstr(text, " found "));
-	ck_assert_ptr_nonnull(strstr(text, "note: 1 faults in the "));
+	ck_assert_ptr_nonnull(strstr(text, "note: 1 fault in the "
+	    "configuration as seen from here, first: "));
+	ck_assert_ptr_nonnull(strstr(text, "conf:3: key 'common.rely' is not "
+	    "known"));
 	snprintf(set, sizeof(set), "common.ring_dir=%s/absent", dir);
 	ck_assert_int_eq(WHOLE(text, "ring", "--set", set, "--config",
 	    strchr(config, '/')), 1);
 	ck_assert_ptr_nonnull(strstr(text, "/absent' cannot be read"));
+	/* Before the verb they are as good; behind it they are stronger. */
+	before = (struct conf_source){ .file = strchr(config, '/') };
+	ck_assert_int_eq(WHOLE(text, "tail"), 0);
+	ck_assert_ptr_nonnull(strstr(text, " found "));
+	ck_assert_int_eq(WHOLE(text, "ring", "--set", set), 1);
 }
 END_TEST
 
@@ -841,7 +851,7 @@ START_TEST(an_unknown_verb_is_told)
 {
 	char text[4096];
 
-	ck_assert_int_eq(WHOLE(text, "stats"), 1);
+	ck_assert_int_eq(WHOLE(text, "stats"), EXIT_CONFIG);
 	ck_assert_str_eq(text, "emplogd: error: 'stats' is no verb; see "
 	    "'emplogd help'\n");
 	ck_assert_int_eq(WHOLE(text, "version"), 0);

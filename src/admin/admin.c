@@ -32,6 +32,8 @@ struct asked {				/* options every verb takes */
 	const char	*file;
 	const char	*set[SETS_MAX];
 	unsigned	 sets;
+	unsigned	 roles;
+	char		 first[256];	/* fault of the configuration */
 };
 
 const struct admin_verb *
@@ -58,7 +60,7 @@ admin_usage(struct admin *a, const char *verb, const char *fmt, ...)
 	fputc('\n', a->err);
 	if (v != NULL)
 		fprintf(a->err, "usage: emplogd %s\n", v->usage);
-	return 1;
+	return EXIT_CONFIG;
 }
 
 int
@@ -109,36 +111,49 @@ take_options(struct asked *ask, int argc, char **argv)
 	return kept;
 }
 
+/* A verb's output is read by scripts too: one fault will do, no remarks. */
+static void
+keep_first(void *arg, bool fault, const char *line)
+{
+	struct asked *ask = arg;
+
+	if (fault && ask->first[0] == '\0')
+		snprintf(ask->first, sizeof(ask->first), "%s", line);
+}
+
 static struct conf *
-read_conf(const struct asked *ask)
+read_conf(struct asked *ask)
 {
 	struct conf_source src = { .file = ask->file, .env = environ,
-	    .sets = ask->set, .sets_n = ask->sets, .lenient = true };
+	    .sets = ask->set, .sets_n = ask->sets, .roles = ask->roles,
+	    .lenient = true, .tell = keep_first, .arg = ask };
 	struct conf *conf = NULL;
 
 	if (conf_read(&conf, &src) < 0)
 		fputs("emplogd: error: there is not enough memory\n", stderr);
 	else if (conf->faults > 0)
-		fprintf(stderr, "emplogd: note: %u faults in the configuration "
-		    "as seen from here; emplogd --check tells them\n",
-		    conf->faults);
+		fprintf(stderr, "emplogd: note: %u fault%s in the "
+		    "configuration as seen from here, first: %s\n",
+		    conf->faults, conf->faults == 1 ? "" : "s", ask->first);
 	return conf;
 }
 
 int
-admin_main(int argc, char **argv)
+admin_main(int argc, char **argv, const struct conf_source *given)
 {
 	const struct admin_verb *v = admin_find(argv[0]);
 	struct admin a = { .out = stdout, .err = stderr };
-	struct asked ask = { .file = NULL };
+	struct asked ask = { .file = given->file, .roles = given->roles };
 	struct conf *conf = NULL;
 	int r;
 
 	if (v == NULL) {
 		fprintf(stderr, "emplogd: error: '%s' is no verb; see 'emplogd "
 		    "help'\n", argv[0]);
-		return 1;
+		return EXIT_CONFIG;
 	}
+	for (; ask.sets < given->sets_n && ask.sets < SETS_MAX; ask.sets++)
+		ask.set[ask.sets] = given->sets[ask.sets];
 	argc = take_options(&ask, argc, argv);
 	if (v->needs_conf && (conf = read_conf(&ask)) == NULL)
 		return 1;

@@ -9,8 +9,8 @@
  * Never:    write to a lane or a counters file; print a control character
  *           that stood in a record.
  *
- * A verb returns the exit status: 0, 1 trouble or a fault in the arguments
- * (told on err).
+ * A verb returns the exit status: 0, 1 trouble, EXIT_CONFIG a fault in the
+ * arguments (told on err).
  */
 #ifndef EMPLOG_ADMIN_H
 #define EMPLOG_ADMIN_H
@@ -19,6 +19,8 @@
 #include <stdio.h>
 
 #include "config/config.h"
+
+#define EXIT_CONFIG	78	/* configuration or command line */
 
 struct shm_sys;
 
@@ -44,17 +46,20 @@ struct admin_verb {
 extern const struct admin_verb admin_verbs[];
 /* NULL: there is none of this name. */
 const struct admin_verb *admin_find(const char *name);
-/* One line on err: "emplogd tail: …", and how it is used.  Returns 1. */
+/* One line on err: "emplogd tail: …", and how it is used.  EXIT_CONFIG. */
 int	 admin_usage(struct admin *a, const char *verb, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
 
 /*
- * The whole of "emplogd verb ...": argv[0] is the verb.  Takes --config=file
- * and --set=section.key=value out of the arguments wherever they stand, reads
- * the configuration leniently (the daemon's secrets are not in everybody's
+ * The whole of "emplogd verb ...": argv[0] is the verb.  given holds what
+ * stood before it (file, sets, roles).  Takes --config=file and
+ * --set=section.key=value out of the arguments wherever they stand, reads the
+ * configuration leniently (the daemon's secrets are not in everybody's
  * environment) and runs the verb on stdout and stderr.
  */
-int	 admin_main(int argc, char **argv);
+int	 admin_main(int argc, char **argv, const struct conf_source *given);
+/* How emplogd is called, two lines or three. */
+void	 admin_synopsis(FILE *to);
 
 /* argv[0] is the verb itself. */
 int	 admin_status(int argc, char **argv, struct admin *a);

@@ -66,15 +66,22 @@ put_counter(FILE *out, const struct ctr_info *c)
 	fputc('\n', out);
 }
 
+void
+admin_synopsis(FILE *to)
+{
+	fputs("usage: emplogd --role=role[,role...] [--check] [--config=file] "
+	    "[--io=name]\n               [--set section.key=value ...] "
+	    "[--version]\n       emplogd [option ...] verb [argument ...]\n",
+	    to);
+}
+
 static int
 help_verbs(struct admin *a)
 {
 	const struct admin_verb *v;
 
-	fputs("usage: emplogd --role=role[,role...] [--check] [--config=file] "
-	    "[--io=name]\n               [--set section.key=value ...] "
-	    "[--version]\n       emplogd [option ...] verb [argument ...]\n\n",
-	    a->out);
+	admin_synopsis(a->out);
+	fputc('\n', a->out);
 	for (v = admin_verbs; v->name != NULL; v++)
 		fprintf(a->out, "emplogd %s\n    %s\n", v->usage, v->brief);
 	fputs("\nSee emplogd(8), emplogd.conf(5) and emplogd-counters(7).\n",

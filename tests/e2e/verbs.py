@@ -10,7 +10,7 @@ import time
 
 from claims import check, claim, equal
 from fleet import agent, arrive, backend, give, relay, relay_and_backend
-from world import free_port, wait_for
+from world import EMPLOGD, free_port, wait_for
 
 TAIL_MS = 200
 NOBODY = 65534
@@ -64,6 +64,25 @@ def status_of_nothing_says_so(w):
     r = relay(w, start=False)
     s = r.verb('status')
     check(s.stdout + s.stderr, s.returncode == 1 and 'no role has run' in s.stderr)
+
+
+@claim()
+def verbs_need_none_of_the_daemons_secrets(w):
+    r = relay(w)
+    give(r, range(3))
+    # As an administrator's shell has it: the file, and no DASH0_AUTH_TOKEN.
+    path = config(w, 'dash0.conf', '[common]\nrole = relay\nstate_dir = '
+                  f'{r.sets["common.state_dir"]}\nring_dir = {w.ring}\n[exporter]\n'
+                  'endpoint = https://x.dash0.com\ntoken = ${NO_SUCH_TOKEN}\n')
+    for words in ([f'--config={path}', 'status'], ['status', f'--config={path}'],
+                  ['status', '--config', path]):
+        s = subprocess.run([EMPLOGD, *words], capture_output=True, text=True, env=w.env)
+        check(f'{words}: {s.stderr}{s.stdout}', s.returncode == 0)
+        check(s.stdout, 'relay     running, pid ' in s.stdout)
+        check(s.stderr, "variable 'NO_SUCH_TOKEN' is not set" in s.stderr)
+    for words in (['stats'], ['status', '--jso'], ['tail', '--level=loud'], ['--nonsense'], []):
+        s = subprocess.run([EMPLOGD, *words], capture_output=True, text=True, env=w.env)
+        equal(f'exit of {words}', (s.returncode, s.stdout), (78, ''))
 
 
 # ---- tail ----
@@ -212,6 +231,26 @@ def tail_and_ring_show_lanes_of_the_dead(w):
     wait_for('the lane is put away', lambda: w.lanes('.dead'), 10, 0.05)
     s = role.verb('tail')
     check(s.stdout, 'last words' in s.stdout)
+
+
+# ---- starting ----
+
+@claim()
+def a_relay_starts_by_its_environment_alone(w):
+    env = {**w.env, 'EMPLOGD_COMMON_ROLE': 'relay', 'EMPLOGD_RELAY_LISTEN': '127.0.0.1:0',
+           'EMPLOGD_COMMON_STATE_DIR': os.path.join(w.dir, 'env'), 'PORT': '0',
+           'EMPLOGD_COMMON_INSECURE_LISTEN': 'yes'}
+    p = subprocess.Popen([EMPLOGD], stderr=subprocess.PIPE, text=True, env=env)
+    w.closers.append(p.kill)
+    said = []
+    for line in p.stderr:
+        said.append(line)
+        if 'ready: relay' in line:
+            break
+    check(said, 'listening on [::]:' in ''.join(said) and 'ready: relay' in said[-1])
+    p.terminate()
+    said = p.communicate(timeout=10)[1]
+    check(said, p.returncode == 0 and said.endswith('ended; 0 records kept on disk\n'))
 
 
 # ---- --check ----
