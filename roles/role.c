@@ -59,15 +59,17 @@ map_counters(struct role *r)
 static void
 tell_other(struct role *r)
 {
-	char path[ROLE_PATH + 16], text[64] = "another emplogd uses it";
+	char path[ROLE_PATH + 16], pid[24] = "";
+	char text[128];
 	struct counters other;
 
 	role_path(r, "counters", path, sizeof(path));
 	if (counters_peek(&other, path) == 0) {
-		snprintf(text, sizeof(text), "another emplogd uses it, pid %u",
-		    other.head->pid);
+		snprintf(pid, sizeof(pid), ", pid %u", other.head->pid);
 		counters_fini(&other);
 	}
+	snprintf(text, sizeof(text), "another emplogd uses it%s; give one of "
+	    "them another common.state_dir", pid);
 	role_fail(r, -EBUSY, "cannot use", r->dir, text);
 }
 

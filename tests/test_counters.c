@@ -350,6 +350,30 @@ START_TEST(a_damaged_file_is_begun_anew)
 }
 END_TEST
 
+START_TEST(two_processes_never_count_in_one_file)
+{
+	struct counters one, two, seen;
+
+	counters_init(&one);
+	ck_assert_int_eq(counters_map(&one, path, "relay"), 0);
+	ctr_add(&one, CTR_recv_records, 5);
+	strcpy(one.head->state, "run");
+	counters_init(&two);
+	ck_assert_int_eq(counters_map(&two, path, "relay"), -EBUSY);
+	ctr_add(&two, CTR_recv_records, 1);	/* in memory of its own */
+	counters_fini(&two);
+	ck_assert_uint_eq(ctr_get(&one, CTR_recv_records), 5);
+	ck_assert_int_eq(counters_peek(&seen, path), 0);
+	ck_assert_int_eq(seen.held, 1);
+	ck_assert_str_eq(seen.head->state, "run");
+	counters_fini(&seen);
+	counters_fini(&one);
+	ck_assert_int_eq(counters_peek(&seen, path), 0);
+	ck_assert_int_eq(seen.held, 0);
+	counters_fini(&seen);
+}
+END_TEST
+
 START_TEST(without_a_file_counting_goes_on)
 {
 	struct counters c;
@@ -407,7 +431,8 @@ main(void)
 		a_restart_takes_counters_over_and_not_gauges,
 		another_version_is_read_by_name, no_cut_file_is_believed,
 		no_lying_head_is_believed, random_damage_never_crashes,
-		a_damaged_file_is_begun_anew, without_a_file_counting_goes_on,
+		a_damaged_file_is_begun_anew, two_processes_never_count_in_one_file,
+		without_a_file_counting_goes_on,
 		a_disk_without_room_is_an_error_and_no_signal,
 		a_long_role_is_cut,
 	};

@@ -14,7 +14,6 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin/admin.h"
 #include "admin/human.h"
@@ -22,8 +21,7 @@
 #include "banned.h"
 
 #define NS_PER_S	UINT64_C(1000000000)
-#define SEEN_NS		(5 * NS_PER_S)	/* written about once a second */
-#define LOOK_NS		(2 * NS_PER_S)
+#define SEEN_NS		(15 * NS_PER_S)	/* three times a role's tick */
 #define WAIT_NS		(600 * NS_PER_S)
 #define TROUBLES_MAX	8
 
@@ -74,6 +72,7 @@ trouble(struct role *ro, const char *fmt, ...)
 	va_end(ap);
 }
 
+/* Where locks cannot be asked for; wrong from another container. */
 static bool
 pid_lives(uint32_t pid)
 {
@@ -81,37 +80,17 @@ pid_lives(uint32_t pid)
 	    (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
 
-/* Does somebody count on in path within LOOK_NS? */
-static bool
-goes_on(const char *path, uint64_t seen_ns)
-{
-	const struct timespec nap = { .tv_nsec = LOOK_NS / 20 };
-	struct counters c;
-	bool on = false;
-	unsigned i;
-
-	for (i = 0; i < 20 && !on; i++) {
-		nanosleep(&nap, NULL);
-		if (counters_peek(&c, path) < 0)
-			return false;
-		on = c.head->seen_ns != seen_ns;
-		counters_fini(&c);
-	}
-	return on;
-}
-
 static enum life
-life_of(const struct counters *c, const char *path, uint64_t now)
+life_of(const struct counters *c, uint64_t now)
 {
-	bool lives = pid_lives(c->head->pid);
+	bool lives = c->held < 0 ? pid_lives(c->head->pid) : c->held == 1;
 
 	if (strcmp(c->head->state, "done") == 0)
 		return LIFE_STOPPED;
-	if (human_since(now, c->head->seen_ns) > SEEN_NS)
-		return lives ? LIFE_HUNG : LIFE_DIED;
-	/* It just died, or its pid is one of another container's. */
-	return lives || goes_on(path, c->head->seen_ns) ? LIFE_RUN :
-	    LIFE_DIED;
+	if (!lives)
+		return LIFE_DIED;
+	return human_since(now, c->head->seen_ns) > SEEN_NS ? LIFE_HUNG :
+	    LIFE_RUN;
 }
 
 static void
@@ -175,7 +154,7 @@ load(struct role *ro, struct admin *a, uint64_t now)
 			    strerror(-ro->error));
 		return;
 	}
-	ro->life = life_of(&ro->c, path, now);
+	ro->life = life_of(&ro->c, now);
 	look_at_life(ro, now, roles == 0 || (roles & ro->bit) != 0);
 	if (ro->life == LIFE_RUN)
 		look_at_work(ro, now);

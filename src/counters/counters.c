@@ -151,8 +151,33 @@ take_over(struct counters *c, const char *mem, size_t size, bool gauges)
 	return 0;
 }
 
+/*
+ * An open file's lock ends with its process however that ends, is not
+ * inherited by anything that keeps running, and is seen from every container.
+ */
 static int
-read_file(const char *path, char **ret_mem, size_t *ret_size)
+take_lock(int fd)
+{
+	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_SETLK, &fl) == 0)
+		return 0;
+	/* A file system without locks is no reason not to count. */
+	return errno == EAGAIN || errno == EACCES ? -EBUSY : 0;
+}
+
+static int
+is_held(int fd)
+{
+	struct flock fl = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+
+	if (fcntl(fd, F_OFD_GETLK, &fl) < 0)
+		return -1;
+	return fl.l_type != F_UNLCK;
+}
+
+static int
+read_file(const char *path, char **ret_mem, size_t *ret_size, int *ret_held)
 {
 	struct stat st;
 	char *mem = NULL;
@@ -176,6 +201,7 @@ read_file(const char *path, char **ret_mem, size_t *ret_size)
 		r = -errno;
 		goto out;
 	}
+	*ret_held = is_held(fd);
 	*ret_size = (size_t)n;
 	*ret_mem = mem;
 	mem = NULL;
@@ -185,61 +211,57 @@ out:
 	return r;
 }
 
-/* Two processes that count in one file would undo each other. */
+/* Space now, or a full disk is a SIGBUS at the first count. */
 static int
-open_locked(const char *path)
+map_file(int fd, void **ret_mem)
 {
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd, r;
+	size_t bytes = file_bytes();
+	void *mem;
+	int r;
 
-	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
-	    O_NONBLOCK, 0644);
-	if (fd < 0)
+	if (ftruncate(fd, (off_t)bytes) < 0)
 		return -errno;
-	if (fcntl(fd, F_OFD_SETLK, &lock) == 0)
-		return fd;
-	r = errno == EAGAIN || errno == EACCES ? -EBUSY : -errno;
-	close(fd);
-	return r;
+	r = -posix_fallocate(fd, 0, (off_t)bytes);
+	if (r < 0)
+		return r;
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (mem == MAP_FAILED)
+		return -errno;
+	memset(mem, 0, bytes);
+	*ret_mem = mem;
+	return 0;
 }
 
 int
 counters_map(struct counters *c, const char *path, const char *role)
 {
-	size_t bytes = file_bytes(), old_size = 0;
+	size_t old_size = 0;
 	char *old = NULL;
-	void *mem;
-	int fd, r;
+	void *mem = NULL;
+	int fd, r, held;
 
 	must(c->own != NULL);
-	fd = open_locked(path);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+	    O_NONBLOCK, 0644);
 	if (fd < 0)
-		return fd;
-	r = read_file(path, &old, &old_size);
-	if (r < 0 && r != -EINVAL)
-		goto out;
-	/* Space now, or a full disk is a SIGBUS at the first count. */
-	r = ftruncate(fd, (off_t)bytes) < 0 ? -errno :
-	    -posix_fallocate(fd, 0, (off_t)bytes);
+		return -errno;
+	r = take_lock(fd);
+	if (r == 0)
+		r = read_file(path, &old, &old_size, &held);
+	if (r == 0 || r == -EINVAL)
+		r = map_file(fd, &mem);
 	if (r < 0)
 		goto out;
-	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (mem == MAP_FAILED) {
-		r = -errno;
-		goto out;
-	}
-	memset(mem, 0, bytes);
 	lay_out(c, mem);
-	c->mapped = bytes;
+	c->mapped = file_bytes();
+	c->fd = fd;
+	fd = -1;
 	/* What a damaged file gave before the damage does not count either. */
 	if (old != NULL && take_over(c, old, old_size, false) < 0)
 		memset(c->word, 0, 8 * CTR_COUNT);
 	strncpy(c->head->role, role, sizeof(c->head->role) - 1);
 	free(c->own);
 	c->own = NULL;
-	c->fd = fd;
-	fd = -1;
-	r = 0;
 out:
 	if (fd >= 0)
 		close(fd);
@@ -253,12 +275,13 @@ counters_peek(struct counters *c, const char *path)
 	const struct counters_head *h;
 	size_t size;
 	char *mem;
-	int r;
+	int r, held;
 
-	r = read_file(path, &mem, &size);
+	r = read_file(path, &mem, &size, &held);
 	if (r < 0)
 		return r;
 	counters_init(c);
+	c->held = held;
 	r = take_over(c, mem, size, true);
 	if (r == 0) {
 		h = (const void *)mem;

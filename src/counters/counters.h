@@ -38,7 +38,7 @@ struct counters_head {
 	uint32_t	 pid;
 	uint64_t	 names_bytes;	/* right behind the words */
 	uint64_t	 started_ns;	/* wall clock */
-	uint64_t	 seen_ns;	/* wall clock, about once a second */
+	uint64_t	 seen_ns;	/* wall clock, every few seconds */
 	char		 role[16];
 	char		 io[16];
 	char		 state[16];	/* "run", "drain", "done" */
@@ -49,8 +49,9 @@ struct counters {
 	struct counters_head	*head;
 	uint64_t		*word;	/* CTR_COUNT of them */
 	size_t			 mapped;	/* 0: private memory */
-	int			 fd;	/* of what is mapped: holds the lock */
 	void			*own;		/* private memory, or NULL */
+	int			 fd;		/* mapped: holds the lock */
+	int			 held;		/* peeked: see counters_peek() */
 };
 
 struct ctr_info {
@@ -70,14 +71,16 @@ size_t	 counters_bytes(void);
 void	 counters_init_in(struct counters *c, void *mem);
 /*
  * Maps path (made when absent, 0644) and takes over, by name, what a file
- * already there counts; a damaged one is begun anew.  Blocking; start-up
- * only.  -EBUSY: another process counts there, and is not disturbed.  0 or
- * -errno; on failure the private memory stays in use.
+ * already there counts; a damaged one is begun anew.  Holds a lock on it
+ * until counters_fini() or the process' end.  Blocking; start-up only.  0 or
+ * -errno, -EBUSY: another process counts there, and nothing was touched; on
+ * failure the private memory stays in use.
  */
 int	 counters_map(struct counters *c, const char *path, const char *role);
 /*
  * Read-only view of another process's file, also of a stopped one, also of
- * another version (taken by name).  -EINVAL: not one of ours.
+ * another version (taken by name).  c->held: 1 a process counts in it, 0
+ * none does, -1 the file system cannot tell.  -EINVAL: not one of ours.
  */
 int	 counters_peek(struct counters *c, const char *path);
 void	 counters_fini(struct counters *c);

@@ -288,3 +288,17 @@ def check_fails_where_a_start_would(w):
     status, said = other.run('--check')
     check(said, status == 1 and 'cannot listen on' in said)
     equal('the running one is well', r.verb('status').returncode, 0)
+
+
+@claim()
+def a_check_beside_the_running_one_leaves_it_in_peace(w):
+    r = relay(w)
+    give(r, range(4))
+    before = r.counters()['ingest_records']
+    for _ in range(3):
+        status, said = r.run('--check')
+        check(said, status == 1 and 'another emplogd uses it' in said)
+    s = r.verb('status')
+    check(s.stdout, s.returncode == 0 and f'running, pid {r.process.pid},' in s.stdout)
+    give(r, range(4, 6))
+    equal('counted on', r.counters()['ingest_records'], before + 2)
