@@ -57,7 +57,6 @@ struct process {
 	bool		 draining;
 	unsigned	 drain_at;	/* next role to drain */
 	uint64_t	 until_ns;
-	uint64_t	 kept;
 	struct op	 signal_op;
 	struct op	 grace;
 	int		 signal_fd;
@@ -210,14 +209,48 @@ conf_now(const struct process *p)
 
 static void	 drain_next(struct process *p);
 
+/* Records kept on disk, drained or not. */
+static uint64_t
+kept(const struct process *p)
+{
+	uint64_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < p->role_n; i++)
+		n += p->role[i]->kind->kept(p->role[i]);
+	return n;
+}
+
+/* The last line, and the exit status that goes with it. */
+static int
+tell_end(const struct process *p)
+{
+	uint64_t n = kept(p);
+
+	fprintf(stderr, "emplogd: ended; %" PRIu64 " records kept on disk\n",
+	    n);
+	return n == 0 ? 0 : (int)conf_num(conf_now(p), KEY_common_exit_kept);
+}
+
+/* Everything acknowledged is durable: ending here loses nothing. */
+static void
+end_at_once(struct process *p)
+{
+	unsigned i;
+
+	for (i = 0; i < p->role_n; i++)
+		if (p->role[i] != NULL)
+			role_cut_off(p->role[i]);
+	if (p->waiting == 0)
+		_exit(tell_end(p));
+	fputs("emplogd: ended before it was ready\n", stderr);
+	_exit(0);		/* nothing was taken in yet */
+}
+
 static void
 role_ended(void *arg, struct role *r)
 {
-	struct process *p = arg;
-
-	if (r->kind->kept != NULL)
-		p->kept += r->kind->kept(r);
-	drain_next(p);
+	drain_next(arg);
 }
 
 /* The agent first: what it spills to a relay of this process still counts. */
@@ -243,9 +276,7 @@ grace_over(struct op *op)
 		return;
 	fprintf(stderr, "emplogd: warning: could not drain within "
 	    "common.grace_ms; what was acknowledged is on disk\n");
-	/* Everything acknowledged is durable: ending here loses nothing. */
-	_exit(p->kept > 0 ? (int)conf_num(conf_now(p),
-	    KEY_common_exit_kept) : 0);
+	end_at_once(p);
 }
 
 static void
@@ -343,10 +374,9 @@ on_signal(struct op *op)
 	while (read(p->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
 		if (si.ssi_signo == SIGHUP && !p->draining && p->waiting == 0)
 			reload(p);
-		else if (si.ssi_signo != SIGHUP && p->draining)
-			_exit(0);
-		else if (si.ssi_signo != SIGHUP && p->waiting > 0)
-			_exit(0);	/* nothing was taken in yet */
+		else if (si.ssi_signo != SIGHUP &&
+		    (p->draining || p->waiting > 0))
+			end_at_once(p);
 		else if (si.ssi_signo != SIGHUP)
 			drain(p);
 	}
@@ -529,10 +559,7 @@ main(int argc, char **argv)
 		fprintf(stderr, "emplogd: the configuration is good and the "
 		    "start succeeds\n");
 	else
-		fprintf(stderr, "emplogd: ended; %" PRIu64 " records kept on "
-		    "disk\n", p.kept);
-	status = p.kept == 0 ? 0 :
-	    (int)conf_num(conf_now(&p), KEY_common_exit_kept);
+		status = tell_end(&p);
 	tear_down(&p);
 	return status;
 }

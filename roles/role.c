@@ -272,6 +272,12 @@ role_drain(struct role *r, uint64_t until_ns,
 	r->kind->drain(r, until_ns);
 }
 
+void
+role_cut_off(struct role *r)
+{
+	set_state(r, "done");
+}
+
 static void
 told_done(struct op *op)
 {

@@ -77,6 +77,8 @@ struct role *role_open(const struct role_kind *kind,
 	    void (*ready)(void *arg, struct role *r, int res), void *arg);
 void	 role_drain(struct role *r, uint64_t until_ns,
 	    void (*done)(void *arg, struct role *r));
+/* The process ends now: status is to call it stopped, not dead. */
+void	 role_cut_off(struct role *r);
 /* After done, or after ready with a failure. */
 void	 role_free(struct role **r);
 

@@ -3,6 +3,7 @@
 
 import json
 import os
+import signal
 import struct
 import subprocess
 import threading
@@ -57,6 +58,23 @@ def status_says_what_is_kept_and_what_the_backend_said(w):
     r.stop()
     check(r.log(), '12 records kept on disk' in r.log())
     check('also when stopped', 'kept: 12 records on disk' in r.verb('status').stdout)
+
+
+@claim()
+def a_second_signal_ends_at_once_and_says_what_is_kept(w):
+    b = backend(w)
+    b.close()
+    r = relay(w, exporter__endpoint=b.url, common__exit_kept='75')
+    give(r, range(12))
+    wait_for('tried', lambda: r.counters()['export_requests'] > 0)
+    r.process.send_signal(signal.SIGTERM)
+    r.process.send_signal(signal.SIGINT)
+    equal('exit', r.process.wait(timeout=10), 75)
+    check(r.log(), r.log().endswith('ended; 12 records kept on disk\n'))
+    s = r.verb('status')
+    check(s.stdout, 'relay     stopped' in s.stdout and 'kept: 12 records' in s.stdout)
+    status, said = r.run('--check')
+    check(f'{status}: {said}', status == 0)     # what is kept is no fault
 
 
 @claim()
