@@ -520,6 +520,41 @@ START_TEST(tail_chooses)
 }
 END_TEST
 
+/* As today's clients send it over HTTP: camel case, coloured levels. */
+START_TEST(tail_knows_the_other_spellings)
+{
+	static const struct { const char *key, *value; } pair[] = {
+		{ "jobId", "j7" }, { "workerId", "w7" },
+		{ "eventType", "e7" }, { "severity", "\x1b[31mERROR\x1b[39m" },
+	};
+	uint8_t buf[256];
+	struct mpw w = { .p = buf, .end = buf + sizeof(buf) };
+	size_t i;
+
+	mpw_array(&w, 2);
+	mpw_event_time(&w, SECOND);
+	mpw_map(&w, 5);
+	for (i = 0; i < 4; i++) {
+		mpw_str(&w, bytes_str(pair[i].key));
+		mpw_str(&w, bytes_str(pair[i].value));
+	}
+	mpw_str(&w, BYTES("message"));
+	mpw_str(&w, BYTES("camel"));
+	lane_begins(&lane, ring, 1);
+	kit_put(&lane, buf, (size_t)(w.p - buf));
+	put(&lane, 2 * SECOND, "\x1b[32minfo\x1b[39m", "quiet", "j1", "e");
+	ck_assert_int_eq(RUN("tail", "--job=j7", "--event=e7",
+	    "--level=error"), 0);
+	ck_assert_uint_eq(lines(), 1);
+	has("camel");
+	ck_assert_int_eq(RUN("tail", "--level=warning"), 0);
+	ck_assert_uint_eq(lines(), 1);
+	/* What a record says wins over its lane, spelt otherwise or not. */
+	ck_assert_int_eq(RUN("tail", "--worker=w7"), 0);
+	ck_assert_uint_eq(lines(), 1);
+}
+END_TEST
+
 START_TEST(tail_refuses_bad_arguments)
 {
 	ck_assert_int_eq(RUN("tail", "-n", "x"), EXIT_CONFIG);
@@ -548,6 +583,13 @@ START_TEST(no_control_character_gets_through)
 		ck_assert((unsigned char)*s >= 0x20 || *s == '\n');
 	ck_assert_ptr_null(strstr(out, "\xc2\x9b"));
 	has("a?[31mred?\\n");
+	ck_assert_int_eq(RUN("tail", "--json"), 0);
+	ck_assert_uint_eq(lines(), 1);
+	for (s = out; *s != '\0'; s++)
+		ck_assert((unsigned char)*s >= 0x20 || *s == '\n');
+	ck_assert_ptr_null(strchr(out, 0x7f));
+	ck_assert_ptr_null(strstr(out, "\xc2\x9b"));
+	has("red\\r\\n\\u007f\\u009b\"");
 }
 END_TEST
 
@@ -875,6 +917,7 @@ main(void)
 		ring_tells_what_is_no_lane, tail_shows_a_record_on_one_line,
 		tail_speaks_json_with_the_lanes_identity,
 		tail_puts_lanes_in_order_of_time, tail_chooses,
+		tail_knows_the_other_spellings,
 		tail_refuses_bad_arguments, no_control_character_gets_through,
 		every_type_is_shown, observers_change_no_byte,
 		tail_follows_lanes_as_they_come_and_go,

@@ -82,3 +82,18 @@ human_put(FILE *out, const char *s)
 		}
 	}
 }
+
+void
+human_put_json(FILE *out, const char *json)
+{
+	const unsigned char *p = (const unsigned char *)json;
+
+	for (; *p != '\0'; p++) {
+		if (*p == 0x7f)
+			fputs("\\u007f", out);
+		else if (*p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0)
+			fprintf(out, "\\u00%02x", *++p);
+		else
+			fputc(*p, out);
+	}
+}

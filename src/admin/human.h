@@ -20,5 +20,7 @@ uint64_t human_now(void);		/* wall clock, ns */
 
 /* Text of a record: control characters (C0, DEL, C1) do not get through. */
 void	 human_put(FILE *out, const char *s);
+/* Text that is JSON: DEL and C1, which JSON lets stand, are escaped. */
+void	 human_put_json(FILE *out, const char *json);
 
 #endif

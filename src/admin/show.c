@@ -7,11 +7,11 @@
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 #include <time.h>
 
 #include "admin/human.h"
 #include "forward/mp.h"
+#include "otlp/norm.h"
 #include "banned.h"
 
 #define NS_PER_S	UINT64_C(1000000000)
@@ -143,31 +143,63 @@ show_text(const json_t *record, const char *key)
 	return json_string_value(json_object_get(record, key));
 }
 
-int
-show_level(const char *word)
+const json_t *
+show_field(const json_t *record, enum field_id field)
 {
-	static const struct { const char *word; int level; } known[] = {
-		{ "trace", 0 }, { "silly", 0 }, { "debug", 1 },
-		{ "verbose", 1 }, { "http", 1 }, { "info", 2 }, { "warn", 3 },
-		{ "warning", 3 }, { "error", 4 }, { "fatal", 5 },
-		{ "critical", 5 },
-	};
-	size_t i;
+	const json_t *best = NULL;
+	unsigned best_alias = FIELD_ALIAS_OTEL + 1u;
+	uint8_t alias;
+	struct bytes name;
+	void *it;
 
-	for (i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcasecmp(known[i].word, word) == 0)
-			return known[i].level;
-	return -1;
+	/* jansson has no const on its iterators. */
+	for (it = json_object_iter((json_t *)(uintptr_t)record); it != NULL;
+	    it = json_object_iter_next((json_t *)(uintptr_t)record, it)) {
+		name = bytes_str(json_object_iter_key(it));
+		if (field_find(name, field_hash(name), &alias) != field ||
+		    alias >= best_alias)
+			continue;
+		best = json_object_iter_value(it);
+		best_alias = alias;
+	}
+	return best;
+}
+
+int
+show_level(const json_t *value)
+{
+	uint8_t buf[64];
+	struct mpw w = { .p = buf, .end = buf + sizeof(buf) };
+	struct norm_level level = { .number = 0 };
+
+	if (json_is_string(value))
+		mpw_str(&w, bytes_str(json_string_value(value)));
+	else if (json_is_integer(value) && json_integer_value(value) >= 0)
+		mpw_uint(&w, (uint64_t)json_integer_value(value));
+	else
+		return -1;
+	if (w.full || norm_level(bytes_of(buf, (size_t)(w.p - buf)),
+	    &level) < 0 || level.number == 0)
+		return -1;
+	return (level.number - 1) / 4;	/* four numbers each */
 }
 
 void
 show_identity(json_t *record, const json_t *identity)
 {
-	/* jansson has no const on its iterators. */
-	json_t *id = json_deep_copy(identity);
+	json_t *id = json_deep_copy(identity), *value;
+	enum field_id field;
+	const char *key;
+	struct bytes name;
+	uint8_t alias;
 
-	if (id != NULL)
-		json_object_update_missing(record, id);
+	json_object_foreach(id, key, value) {
+		name = bytes_str(key);
+		field = field_find(name, field_hash(name), &alias);
+		if (json_object_get(record, key) == NULL && (field == F_NONE ||
+		    show_field(record, field) == NULL))
+			json_object_set(record, key, value);
+	}
 	json_decref(id);
 }
 
@@ -242,6 +274,7 @@ show_json_line(FILE *out, json_t *record, uint64_t time_ns)
 	time_t s = (time_t)(time_ns / NS_PER_S);
 	char text[48];
 	struct tm tm;
+	char *dump;
 	size_t n;
 
 	if (json_object_get(record, "time") == NULL &&
@@ -251,6 +284,9 @@ show_json_line(FILE *out, json_t *record, uint64_t time_ns)
 		    time_ns % NS_PER_S);
 		json_object_set_new(record, "time", json_string(text));
 	}
-	json_dumpf(record, out, JSON_COMPACT);
+	dump = json_dumps(record, JSON_COMPACT);
+	if (dump != NULL)
+		human_put_json(out, dump);
+	free(dump);
 	fputc('\n', out);
 }

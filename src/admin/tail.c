@@ -11,9 +11,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "admin/admin.h"
 #include "admin/human.h"
@@ -52,9 +52,10 @@ struct tail {
 };
 
 static bool
-is_wanted(const json_t *record, const char *key, const char *want)
+is_wanted(const json_t *record, enum field_id field, const char *want)
 {
-	const char *s = show_text(record, key);
+	const char *s = want == NULL ? NULL :
+	    json_string_value(show_field(record, field));
 
 	return want == NULL || (s != NULL && strcmp(s, want) == 0);
 }
@@ -62,14 +63,14 @@ is_wanted(const json_t *record, const char *key, const char *want)
 static bool
 wanted(const struct tail *t, const json_t *record)
 {
-	const char *level = show_text(record, "level");
+	int level = t->level < 0 ? -1 :
+	    show_level(show_field(record, F_level));
 
-	if (t->level >= 0 && level != NULL && show_level(level) >= 0 &&
-	    show_level(level) < t->level)
+	if (level >= 0 && level < t->level)
 		return false;
-	return is_wanted(record, "job_id", t->job) &&
-	    is_wanted(record, "worker_id", t->worker) &&
-	    is_wanted(record, "event_type", t->event);
+	return is_wanted(record, F_job_id, t->job) &&
+	    is_wanted(record, F_worker_id, t->worker) &&
+	    is_wanted(record, F_event_type, t->event);
 }
 
 static int
@@ -255,10 +256,18 @@ tell_unread(const struct tail *t)
 		    "emplogd ring says why\n", n);
 }
 
+/* Waits; false when nobody reads any more, as behind "| head". */
+static bool
+is_read(struct tail *t)
+{
+	struct pollfd p = { .fd = fileno(t->a->out) };
+
+	return poll(&p, 1, LOOK_MS) <= 0;
+}
+
 static int
 run(struct tail *t)
 {
-	const struct timespec nap = { .tv_nsec = LOOK_MS * 1000000L };
 	int r;
 
 	r = look(t, t->keep);
@@ -271,7 +280,8 @@ run(struct tail *t)
 	while (r == 0 && t->follow && !ferror(t->a->out) &&
 	    (t->a->go_on == NULL || t->a->go_on(t->a->arg))) {
 		tell_losses(t);
-		nanosleep(&nap, NULL);
+		if (!is_read(t))
+			break;
 		r = look(t, SIZE_MAX);
 	}
 	tell_losses(t);
@@ -299,7 +309,10 @@ parse_lines(struct tail *t, const char *text)
 static int
 parse_level(struct tail *t, const char *text)
 {
-	t->level = show_level(text);
+	json_t *word = json_string(text);
+
+	t->level = show_level(word);
+	json_decref(word);
 	if (t->level < 0)
 		return admin_usage(t->a, "tail", "'%s' is not trace, debug, "
 		    "info, warn, error or fatal", text);
@@ -362,8 +375,11 @@ admin_tail(int argc, char **argv, struct admin *a)
 		goto out;
 	r = 1;
 	t->buf = malloc(COPY_BYTES);
-	if (t->buf == NULL || reader_guard_install() < 0)
+	if (t->buf == NULL || reader_guard_install() < 0) {
+		fprintf(a->err, "emplogd tail: cannot start: %s\n",
+		    strerror(errno));
 		goto out;
+	}
 	lanes_init(&t->lanes, a->sys != NULL ? a->sys : &shm_sys_os,
 	    conf_text(a->conf, KEY_common_ring_dir),
 	    conf_text(a->conf, KEY_common_state_dir));

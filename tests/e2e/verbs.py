@@ -156,6 +156,18 @@ def tail_shows_a_record_within_200_ms_without_an_agent(w):
     slowest_of_20(w, agent(w, free_port(), start=False))
 
 
+@claim()
+def tail_ends_when_nobody_reads_it_any_more(w):
+    c = w.caller()
+    c.log('the only one')
+    p = subprocess.Popen(agent(w, free_port(), start=False).verb_arguments('tail', '-f'),
+                         stdout=subprocess.PIPE, text=True, env=w.env)
+    w.closers.append(p.kill)
+    check('a line', 'the only one' in p.stdout.readline())
+    p.stdout.close()
+    equal('exit, without another record', p.wait(timeout=5), 0)
+
+
 def state_of_lanes(w):
     """Names, sizes, times and every word of the control areas."""
     out = []
