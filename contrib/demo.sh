@@ -8,10 +8,11 @@
 # arriving, and counts what arrived against what the connectors noted.
 #
 #   --break   one delivered record is taken away on purpose: must print lost 1
-#   --stay    goes on until ^C, instead of 20 seconds
+#   --stay    goes on until ^C, instead of 20 seconds, and counts then
 #
-# Records go to files under a temporary directory; to Dash0 as well when
-# DASH0_AUTH_TOKEN and DASH0_ENDPOINT are set (then nothing is counted here).
+# Records go to files under a temporary directory; to Dash0 instead when
+# DASH0_AUTH_TOKEN and DASH0_ENDPOINT (or DASH0_LOGS_ENDPOINT) are set: then
+# emplogd's own counters tell what the backend accepted.
 set -eu
 
 top=$(cd "$(dirname "$0")/.." && pwd)
@@ -26,6 +27,10 @@ for arg in "$@"; do
 	*) echo "usage: $0 [--break] [--stay] [--seconds=N]" >&2; exit 2 ;;
 	esac
 done
+[ "$seconds" -ge 5 ] 2>/dev/null && [ "$seconds" -lt 100000 ] || {
+	echo "$0: --seconds=$seconds is not a number from 5 to 99999" >&2
+	exit 2
+}
 
 build=${BUILD_DIR:-$top/build}
 if [ ! -x "$build/emplogd" ] || [ ! -x "$build/contrib/examples/count" ]; then
@@ -44,6 +49,23 @@ if [ ! -x "$build/emplogd" ] || [ ! -x "$build/contrib/examples/count" ]; then
 	}
 fi
 
+# Whatever emplogd this shell is set up for, it is not the demo's.
+for v in $(env | sed -n 's/^\([A-Z_0-9]*\)=.*/\1/p'); do
+	case $v in
+	EMPLOG* | OTEL_* | FLUENT* | RAILWAY_* | PORT | LOG_LEVEL | *_ID | \
+	SERVICE_TYPE) unset "$v" ;;
+	esac
+done
+dash0=
+if [ -n "${DASH0_AUTH_TOKEN:-}" ] &&
+    [ -n "${DASH0_ENDPOINT:-}${DASH0_LOGS_ENDPOINT:-}" ] &&
+    [ -z "$broken" ]; then
+	dash0=1
+else
+	unset DASH0_AUTH_TOKEN DASH0_API_KEY DASH0_ENDPOINT \
+	    DASH0_LOGS_ENDPOINT DASH0_OTLP_URL
+fi
+
 dir=$(mktemp -d "${TMPDIR:-/tmp}/emplogd-demo.XXXXXX")
 ring=$(mktemp -d /dev/shm/emplogd-demo.XXXXXX)
 daemon= workers=
@@ -58,30 +80,53 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-mkdir "$dir/side"
-env -u PORT -u DASH0_ENDPOINT -u DASH0_LOGS_ENDPOINT \
-    -u OTEL_EXPORTER_OTLP_ENDPOINT \
-    ${DASH0_AUTH_TOKEN:+${DASH0_ENDPOINT:+"EMPLOGD_EXPORTER_ENDPOINT=$DASH0_ENDPOINT"}} \
-    "$build/emplogd" --role=agent,relay,exporter \
-    --set common.ring_dir="$ring/ring" --set common.state_dir="$dir/state" \
-    --set relay.listen=127.0.0.1:24924 --set relay.http_listen= \
-    --set agent.relay=127.0.0.1:24924 --set agent.http_listen= \
-    2>"$dir/emplogd.log" &
-daemon=$!
-tries=0
-until grep -q '^emplogd: ready' "$dir/emplogd.log"; do
-	tries=$((tries + 1))
-	if [ $tries -gt 100 ] || ! kill -0 $daemon 2>/dev/null; then
-		cat "$dir/emplogd.log" >&2
-		echo "emplogd did not become ready" >&2
+emplogd() {
+	"$build/emplogd" --config=/dev/null \
+	    --set common.ring_dir="$ring/ring" \
+	    --set common.state_dir="$dir/state" "$@"
+}
+
+# Another demo on this machine may have the port: 1 says so.
+start() {
+	# Not of this shell's group: ^C is for the connectors first.
+	setsid "$build/emplogd" --config=/dev/null \
+	    --role=agent,relay,exporter \
+	    --set common.ring_dir="$ring/ring" \
+	    --set common.state_dir="$dir/state" \
+	    --set relay.listen=127.0.0.1:$1 --set relay.http_listen= \
+	    --set agent.relay=127.0.0.1:$1 --set agent.http_listen= \
+	    2>"$dir/emplogd.log" &
+	daemon=$!
+	tries=0
+	until grep -q '^emplogd: ready' "$dir/emplogd.log"; do
+		tries=$((tries + 1))
+		if ! kill -0 $daemon 2>/dev/null; then
+			wait $daemon || :
+			grep -q 'cannot listen' "$dir/emplogd.log" && return 1
+			tries=1000
+		fi
+		if [ $tries -gt 100 ]; then
+			cat "$dir/emplogd.log" >&2
+			echo "emplogd did not become ready" >&2
+			exit 1
+		fi
+		sleep 0.1
+	done
+}
+
+port=24924
+until start $port; do
+	port=$((port + 1))
+	[ $port -lt 24944 ] || {
+		echo "every port from 24924 on is taken" >&2
 		exit 1
-	fi
-	sleep 0.1
+	}
 done
 cat "$dir/emplogd.log"
 
-run=$((seconds - 3))
+run=$((seconds - 1))
 [ -n "$stay" ] && run=1000000000
+mkdir "$dir/side"
 pairs=
 for c in comfyui:comfyui-gpu0 openai:openai-image-0 a1111:a1111-gpu1 \
     simulation:simulation-3 rest:rest-webhook; do
@@ -91,19 +136,36 @@ for c in comfyui:comfyui-gpu0 openai:openai-image-0 a1111:a1111-gpu1 \
 	workers="$workers $!"
 	pairs="$pairs $dir/side/$name=${c#*:}"
 done
-echo "five connectors run for $run s; their first records as they arrive:"
+if [ -n "$stay" ]; then
+	echo "five connectors run until ^C; their first records as they arrive:"
+else
+	echo "five connectors run for $run s; their first records as they arrive:"
+fi
 
+# Tells the counter that nothing more is written.
 (
 	for p in $workers; do
 		while kill -0 "$p" 2>/dev/null; do sleep 0.05; done
 	done
-	: >"$dir/done"
+	: >"$dir/state/done"
 ) &
 
-status=0
 export_dir="$dir/state/relay/export"
-if [ -n "$broken" ]; then
-	# Give the counter a copy in which one record is no longer there.
+
+# Waits for a program that a ^C does not reach; the connectors end by it.
+await() {
+	if [ -n "$stay" ]; then
+		trap 'kill $workers 2>/dev/null || :' INT
+	fi
+	status=0
+	while wait "$1" || status=$?; [ $status -gt 128 ] &&
+	    kill -0 "$1" 2>/dev/null; do
+		status=0
+	done
+}
+
+# Give the counter a copy in which one record is no longer there.
+count_broken() {
 	for p in $workers; do wait "$p" || :; done
 	"$build/contrib/examples/count" "$export_dir" 5 $pairs >/dev/null || :
 	mkdir -p "$dir/broken/relay/export"
@@ -111,13 +173,37 @@ if [ -n "$broken" ]; then
 	cat "$export_dir"/logs*.jsonl | sed \
 	    '0,/"demo_seq","value":{"intValue":"5"}/s/"demo_seq","value":{"intValue":"5"}/"demo_gone","value":{"intValue":"5"}/' \
 	    >"$dir/broken/relay/export/logs.jsonl"
-	"$build/contrib/examples/count" "$dir/broken/relay/export" 0 $pairs ||
-	    status=$?
+	"$build/contrib/examples/count" "$dir/broken/relay/export" 0 $pairs
+}
+
+# What the backend did not accept is kept, and counted as kept.
+count_accepted() {
+	emplogd tail -n 20
+	while [ ! -e "$dir/state/done" ]; do sleep 0.1; done
+	tries=0
+	until emplogd status >"$dir/status" &&
+	    grep -q '^kept: 0 records on disk, 0 B in lanes' "$dir/status"; do
+		tries=$((tries + 1))
+		[ $tries -lt 100 ] || break
+		sleep 0.1
+	done
+	cat "$dir/status"
+	[ $tries -lt 100 ]
+}
+
+status=0
+if [ -n "$broken" ]; then
+	count_broken || status=$?
+elif [ -n "$dash0" ]; then
+	sleep 2
+	count_accepted &
+	await $!
 elif [ -n "$stay" ]; then
-	echo "records are written to $export_dir; ^C ends the demo"
-	wait $daemon || :
+	"$build/contrib/examples/count" "$export_dir" 1000000000 $pairs &
+	await $!
 else
-	"$build/contrib/examples/count" "$export_dir" "$seconds" $pairs ||
-	    status=$?
+	# It ends when all has come; a slow machine gets ten seconds more.
+	"$build/contrib/examples/count" "$export_dir" $((seconds + 10)) \
+	    $pairs || status=$?
 fi
 exit $status

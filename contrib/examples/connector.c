@@ -3,10 +3,19 @@
 
 #include "contrib/examples/connector.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+static volatile sig_atomic_t asked;	/* to end, by SIGTERM */
+
+static void
+on_term(int number)
+{
+	asked = 1;
+}
 
 static uint64_t
 clock_ns(clockid_t id)
@@ -30,6 +39,7 @@ connector_open(struct connector *c, int argc, char **argv,
 		fprintf(stderr, "usage: %s SIDE_FILE SECONDS\n", argv[0]);
 		exit(1);
 	}
+	signal(SIGTERM, on_term);
 	*c = (struct connector){ .service = service, .id = id };
 	c->rand = clock_ns(CLOCK_REALTIME) ^ (uint64_t)getpid();
 	c->side = fopen(argv[1], "w");
@@ -67,7 +77,7 @@ connector_close(struct connector *c)
 bool
 connector_more(struct connector *c)
 {
-	return clock_ns(CLOCK_MONOTONIC) < c->until_ns;
+	return !asked && clock_ns(CLOCK_MONOTONIC) < c->until_ns;
 }
 
 uint64_t
