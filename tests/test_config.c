@@ -919,7 +919,7 @@ END_TEST
 START_TEST(railway_and_platform_variables_are_taken)
 {
 	put_file("");
-	ck_assert_int_eq(read_as(ROLE_RELAY, ENV("PORT=8080",
+	ck_assert_int_eq(read_as(ROLE_AGENT | ROLE_RELAY, ENV("PORT=8080",
 	    "RAILWAY_VOLUME_MOUNT_PATH=/data", "RAILWAY_REGION=us-west1",
 	    "RAILWAY_ENVIRONMENT=production", "RAILWAY_SERVICE_NAME=logs",
 	    "EMPLOGD_COMMON_INSECURE_LISTEN=1"), NONE), 0);
@@ -953,6 +953,56 @@ START_TEST(otel_variables_are_taken)
 	ck_assert_str_eq(TEXT(agent_region), "eu");
 	ck_assert_uint_eq(NUM(exporter_timeout), 2500);
 	ck_assert_uint_eq(NUM(exporter_compression), 1);
+	told_is("");
+}
+END_TEST
+
+/* PM2 hands every worker's variables to the agent beside them. */
+START_TEST(variables_of_other_roles_are_no_faults)
+{
+	const char *const *env = ENV("OTEL_EXPORTER_OTLP_ENDPOINT=h:4317",
+	    "OTEL_EXPORTER_OTLP_TIMEOUT=0", "DASH0_DATASET=no slug",
+	    "PORT=none", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc");
+	const char *const *relay = ENV("FLUENTD_HOST=r", "FLUENTD_PORT=x",
+	    "FLUENTD_SECURE=true");
+
+	put_file("");
+	ck_assert_int_eq(read_as(ROLE_AGENT, env, NONE), 0);
+	told_is("");
+	ck_assert_str_eq(TEXT(exporter_endpoint), "");
+	ck_assert_int_eq(read_as(ROLE_RELAY, env, NONE), -EINVAL);
+	ck_assert_int_eq(read_as(ROLE_RELAY | ROLE_EXPORTER, relay, NONE), 0);
+	told_is("");
+	ck_assert_int_eq(read_as(ROLE_AGENT, relay, NONE), -EINVAL);
+	put_file("[common]\nrole = exporter\n");
+	ck_assert_int_eq(read_as(0, relay, NONE), 0);
+}
+END_TEST
+
+START_TEST(a_word_for_secure_is_understood_or_told)
+{
+	put_file("");
+	ck_assert_int_eq(read_as(ROLE_AGENT, ENV("FLUENTD_HOST=r",
+	    "FLUENTD_SECURE=tls"), NONE), -EINVAL);
+	told_is("F FLUENTD_SECURE: 'tls' is not yes or no\n");
+	ck_assert_int_eq(read_as(ROLE_AGENT, ENV("FLUENTD_HOST=r",
+	    "FLUENTD_SECURE=off"), NONE), 0);
+	ck_assert_str_eq(TEXT(agent_relay), "r:24224");
+}
+END_TEST
+
+START_TEST(another_protocol_is_told)
+{
+	put_file("");
+	ck_assert_int_eq(read_as(ROLE_RELAY, ENV(
+	    "OTEL_EXPORTER_OTLP_ENDPOINT=http://h:4318",
+	    "OTEL_EXPORTER_OTLP_PROTOCOL=grpc",
+	    "OTEL_EXPORTER_OTLP_LOGS_PROTOCOL=http/protobuf"), NONE), 0);
+	told_is("R OTEL_EXPORTER_OTLP_PROTOCOL: 'grpc' is not spoken here: "
+	    "OTLP goes out as http/protobuf, to port 4318 where a collector "
+	    "listens\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY, ENV(
+	    "OTEL_EXPORTER_OTLP_PROTOCOL=grpc"), NONE), 0);
 	told_is("");
 }
 END_TEST
@@ -1215,7 +1265,7 @@ START_TEST(foreign_rows_have_words)
 
 	for (f = foreign_info; f->name != NULL; f++) {
 		ck_assert(f->text[0] != '\0');
-		if (f->how <= FOREIGN_WITH)
+		if (f->how <= FOREIGN_PROTOCOL)
 			ck_assert_int_lt(f->key, KEY_COUNT);
 		else
 			ck_assert_int_eq(f->key, KEY_COUNT);
@@ -1260,7 +1310,9 @@ main(void)
 		a_base_is_told_from_its_paths,
 		fluentd_variables_name_the_relay,
 		railway_and_platform_variables_are_taken,
-		otel_variables_are_taken, what_is_not_used_is_said,
+		otel_variables_are_taken, variables_of_other_roles_are_no_faults,
+		a_word_for_secure_is_understood_or_told,
+		another_protocol_is_told, what_is_not_used_is_said,
 		fill_takes_its_values_from_the_environment,
 		a_token_comes_from_its_file, a_credential_needs_no_key,
 		secrets_that_all_may_read_are_remarked,

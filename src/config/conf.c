@@ -526,8 +526,8 @@ read_all(struct reading *rd, bool file_must_be)
 		take_set(rd, rd->src->sets[i]);
 	if (rd->oom)
 		return;			/* keys may be without text */
-	foreign_take(rd);
 	find_roles(rd);
+	foreign_take(rd);
 	if (rd->src->lenient)
 		return;
 	complete_fill(rd);

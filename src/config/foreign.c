@@ -25,11 +25,28 @@ const struct foreign_info foreign_info[] = {
 	{ 0 },
 };
 
+/*
+ * A worker's environment is not written for us: what no role of this process
+ * reads is not looked at, and cannot be a fault.
+ */
+static bool
+is_read(const struct reading *rd, enum conf_key key)
+{
+	const char *section = key_info[key].section;
+	unsigned roles = rd->conf->roles;
+
+	if (roles == 0 || strcmp(section, "common") == 0)
+		return true;
+	return (roles & (strcmp(section, "agent") == 0 ? ROLE_AGENT :
+	    ROLE_RELAY | ROLE_EXPORTER)) != 0;
+}
+
 /* Nobody stronger, and no row above, gave the key a value. */
 static bool
 is_free(const struct reading *rd, enum conf_key key)
 {
-	return rd->conf->value[key].from == FROM_DEFAULT;
+	return is_read(rd, key) &&
+	    rd->conf->value[key].from == FROM_DEFAULT;
 }
 
 static void
@@ -84,7 +101,13 @@ take_relay(struct reading *rd, const struct foreign_info *f,
 
 	if (!is_free(rd, f->key))
 		return;
-	if (secure != NULL && value_bool(secure, &yes) == 0 && yes) {
+	if (secure != NULL && *secure != '\0' &&
+	    value_bool(secure, &yes) < 0) {
+		tell_fault(&rd->t, "FLUENTD_SECURE: '%s' is not yes or no",
+		    tell_shown(secure).text);
+		return;
+	}
+	if (yes) {
 		tell_fault(&rd->t, "FLUENTD_SECURE: '%s' asks for TLS, which a "
 		    "hop does not speak: take a tunnel or a private network, "
 		    "and set agent.relay", tell_shown(secure).text);
@@ -194,6 +217,18 @@ take_resource(struct reading *rd, const struct foreign_info *f,
 }
 
 static void
+take_protocol(struct reading *rd, const struct foreign_info *f,
+    const char *value)
+{
+	if (rd->conf->value[f->key].from != FROM_FOREIGN ||
+	    strcmp(value, "http/protobuf") == 0)
+		return;
+	tell_remark(&rd->t, "%s: '%s' is not spoken here: OTLP goes out as "
+	    "http/protobuf, to port 4318 where a collector listens",
+	    f->name, tell_shown(value).text);
+}
+
+static void
 take_unused(struct reading *rd, const struct foreign_info *f,
     const char *value)
 {
@@ -211,6 +246,7 @@ foreign_take(struct reading *rd)
 		[FOREIGN_HEADERS] = take_headers,
 		[FOREIGN_RESOURCE] = take_resource,
 		[FOREIGN_LEVEL] = take_level, [FOREIGN_WITH] = NULL,
+		[FOREIGN_PROTOCOL] = take_protocol,
 		[FOREIGN_UNUSED] = take_unused, [FOREIGN_PRODUCER] = NULL,
 	};
 	const struct foreign_info *f;

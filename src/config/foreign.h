@@ -22,6 +22,7 @@ enum foreign_how {
 	FOREIGN_RESOURCE,	/* deployment.environment.name, cloud.region */
 	FOREIGN_LEVEL,		/* a logger's level in our words */
 	FOREIGN_WITH,		/* read together with another */
+	FOREIGN_PROTOCOL,	/* told when it is not ours */
 	FOREIGN_UNUSED,		/* told once when set */
 	FOREIGN_PRODUCER	/* read by connectors, never here */
 };
