@@ -77,6 +77,39 @@ headers() {
 	    "$root/usr/local/include/emplog.h" ]
 }
 
+# As systemd reads them, with the binary where it is installed here.
+units() {
+	local u said
+	command -v systemd-analyze >/dev/null || return 0
+	mkdir "$WORK_DIR/units" || return 1
+	for u in "$SRC_DIR"/contrib/systemd/*.service; do
+		sed "s,/usr/bin/emplogd,$root/usr/local/bin/emplogd," "$u" \
+		    >"$WORK_DIR/units/$(basename "$u")"
+	done
+	said=$(systemd-analyze verify "$WORK_DIR"/units/*.service 2>&1 |
+	    grep -v "Command 'man ")
+	[ -z "$said" ] || { echo "$said"; return 1; }
+}
+
+# PM2 kills after kill_timeout, and loads what has an interpreter.
+pm2() {
+	node -e '
+		const a = require(process.argv[1]).apps[0];
+		process.exit(a.interpreter === "none" && a.exec_mode === "fork" &&
+		    a.kill_timeout > 1200 && a.stop_exit_codes.includes(78) ?
+		    0 : 1);' "$SRC_DIR/contrib/pm2/ecosystem.config.js"
+}
+
+# A file as it is shipped does no harm.
+example() {
+	"$root/usr/local/bin/emplogd" --role=agent,relay,exporter --check \
+	    --config="$SRC_DIR/contrib/emplogd.conf" \
+	    --set common.ring_dir="$WORK_DIR/ring-example" \
+	    --set common.state_dir="$WORK_DIR/state" \
+	    --set relay.listen=127.0.0.1:0 --set relay.http_listen= \
+	    --set agent.http_listen= --set agent.relay=127.0.0.1:1
+}
+
 gone() {
 	make -C "$BUILD_DIR" uninstall DESTDIR="$root" >/dev/null &&
 	[ -z "$(find "$root" ! -type d)" ]
@@ -89,6 +122,9 @@ claim "every page is there" pages
 claim "one header and no other" headers
 claim "a program with the shared library" shared
 claim "a program with the archive" archive
+claim "systemd finds no fault in the units" units
+claim "PM2 runs a binary, and waits for it" pm2
+claim "the example of a configuration starts" example
 claim "make uninstall leaves nothing" gone
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
