@@ -39,7 +39,7 @@ EXTRA_DIST += tests/part-install.sh tests/part-demo.sh
 
 style_tests = tests/t0001-style.sh tests/t0002-layers.sh \
 	tests/t0003-objects.sh tests/t0004-manual.sh \
-	tests/t0011-man-has-messages.sh
+	tests/t0005-readme.sh tests/t0011-man-has-messages.sh
 dist_check_SCRIPTS += $(style_tests)
 TESTS += $(style_tests)
 
