@@ -313,7 +313,15 @@ START_TEST(each_type_says_what_it_wants)
 	    "name=value\n");
 	refused("[agent]\nmachine_id = a\x01z\n",
 	    "F @:2: key 'agent.machine_id': the value holds a control "
-	    "character\n");
+	    "character or is not UTF-8\n");
+	refused("[agent]\nregion = caf\xe9\n",
+	    "F @:2: key 'agent.region': the value holds a control "
+	    "character or is not UTF-8\n");
+	refused("[agent]\nregion = a\xc2\x9bz\nrol\xc2\x9b""e = x\n",
+	    "F @:2: key 'agent.region': the value holds a control "
+	    "character or is not UTF-8\n"
+	    "F @:3: 'rol\?\?e' is not the name of a key\n");
+	taken("[agent]\nregion = caf\xc3\xa9\n");
 }
 END_TEST
 
@@ -542,7 +550,7 @@ START_TEST(an_expanded_newline_never_reaches_a_header)
 	put_file("[exporter]\ndataset = ${D}\n");
 	ck_assert_int_eq(read_as(0, ENV("D=a\r\nX: y"), NONE), -EINVAL);
 	told_is("F @:2: key 'exporter.dataset': the value holds a control "
-	    "character\n");
+	    "character or is not UTF-8\n");
 }
 END_TEST
 
@@ -1115,7 +1123,7 @@ START_TEST(a_bad_token_file_is_told_and_its_content_is_not)
 	put_file(text);
 	ck_assert_int_eq(read_as(0, NONE, NONE), -EINVAL);
 	snprintf(want, sizeof(want), "F %s: key 'exporter.token': the value "
-	    "holds a control character\n", token);
+	    "holds a control character or is not UTF-8\n", token);
 	ck_assert_str_eq(told, want);
 	put_bytes(token, "\n", 1);
 	ck_assert_int_eq(read_as(0, NONE, NONE), -EINVAL);

@@ -101,7 +101,7 @@ tell_bad_value(struct reading *rd, enum conf_key key, const char *place,
 
 	if (why == -EILSEQ)
 		tell_fault(&rd->t, "%s: key '%s': the value holds a control "
-		    "character", place, k->name);
+		    "character or is not UTF-8", place, k->name);
 	else if (k->type == CONF_SECRET)
 		tell_fault(&rd->t, "%s: key '%s': the value cannot be used",
 		    place, k->name);

@@ -64,9 +64,14 @@ tell_shown(const char *value)
 
 	if (cut)
 		n = SHOWN_MAX;
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
 		s.text[i] = (unsigned char)value[i] < 0x20 ||
 		    value[i] == 0x7f ? '?' : value[i];
+		if (i > 0 && value[i - 1] == '\xc2' &&
+		    (unsigned char)value[i] >= 0x80 &&
+		    (unsigned char)value[i] < 0xa0)	/* C1 */
+			s.text[i - 1] = s.text[i] = '?';
+	}
 	memcpy(s.text + n, cut ? "..." : "", cut ? 4 : 1);
 	return s;
 }

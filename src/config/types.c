@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/must.h"
+#include "http/scrub.h"
 #include "banned.h"
 
 #define PATH_BYTES_MAX	200u		/* a lane's name still fits behind it */
@@ -370,12 +371,19 @@ check_number(const struct key_info *k, const char *text, uint64_t *ret_num)
 	return 0;
 }
 
+/* It may go into records and headers: UTF-8 without control characters. */
 static bool
 is_printable(const char *s)
 {
-	for (; *s != '\0'; s++)
-		if (((unsigned char)*s < 0x20 && *s != '\t') || *s == 0x7f)
+	const uint8_t *p = (const uint8_t *)s, *end = p + strlen(s);
+	unsigned n;
+
+	for (; p < end; p += n) {
+		n = utf8_len(p, end);
+		if (n == 0 || (*p < 0x20 && *p != '\t') || *p == 0x7f ||
+		    (*p == 0xc2 && p[1] < 0xa0))
 			return false;
+	}
 	return true;
 }
 

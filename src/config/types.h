@@ -17,7 +17,8 @@
 /*
  * Checks text, writes what is to be kept to buf (at least strlen(text) + 1
  * bytes) and its number.  -EINVAL: not a value of this key; -ERANGE: not
- * between least and most; -EILSEQ: control characters.
+ * between least and most; -EILSEQ: control characters, or
+ * not UTF-8.
  */
 int	 value_check(enum conf_key key, const char *text, char *buf,
 	    uint64_t *ret_num);
