@@ -270,12 +270,10 @@ console_put(const struct shm_sys *sys, const struct encode_in *in)
 			(void)encode_worst(&own, RECORD_CAP, &cap);
 		}
 	}
-	if (sys->writable(sys->arg, STDERR) != 1)
-		return;
 	(void)encode_put(record, &own, cap, &notes);
 	l.n = 0;
 	add_time(&l, in->wall_ns);
 	add_record(&l, record + 11, in->level);
 	l.s[l.n++] = '\n';
-	(void)sys->write(sys->arg, STDERR, l.s, l.n);
+	(void)sys->say(sys->arg, STDERR, l.s, l.n);
 }

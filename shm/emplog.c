@@ -62,8 +62,7 @@ say_ignored(const struct ident *id)
 	if (getenv("DISABLE_FLUENT_BIT_LOGGING") == NULL ||
 	    id->console == EMPLOG_CONSOLE_OFF || id->level > EMPLOG_FATAL)
 		return;
-	if (sys->writable(sys->arg, 2) == 1)
-		(void)sys->write(sys->arg, 2, text, sizeof(text) - 1);
+	(void)sys->say(sys->arg, 2, text, sizeof(text) - 1);
 }
 
 int

@@ -257,7 +257,7 @@ least_used(void)
 	return best;
 }
 
-/* Mapped before it is needed, so that counting is one add. */
+/* Mapped before it is needed: counting opens no file. */
 static void
 ctl_find(void)
 {
@@ -455,9 +455,10 @@ pool_no_lane(void)
 	atomic_fetch_add(&pool.no_lane, 1);
 	if (ctl == NULL)
 		return;
-	atomic_fetch_add_explicit(&ctl->no_lane, 1, memory_order_relaxed);
-	atomic_store_explicit(&ctl->no_lane_last_ns, sys->wall_ns(sys->arg),
-	    memory_order_relaxed);
+	/* The time first: the agent tells of a count when it is a while old. */
+	(void)sys->poke(sys->arg, &ctl->no_lane_last_ns,
+	    sys->wall_ns(sys->arg));
+	(void)sys->count(sys->arg, &ctl->no_lane);
 }
 
 /* ---- the whole ---- */

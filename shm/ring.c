@@ -205,6 +205,8 @@ ctl_make(const struct shm_sys *sys, const char *path)
 	    .version = RING_CTL_VERSION };
 	int fd, r;
 
+	if (sys->file_limit(sys->arg) < RING_CTL_BYTES)
+		return -EFBIG;	/* SIGXFSZ would end the program */
 	fd = sys->open(sys->arg, path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW,
 	    0600);
 	if (fd < 0)
@@ -222,10 +224,14 @@ ctl_make(const struct shm_sys *sys, const char *path)
 	return fd;
 }
 
-/* Whoever owns it can shorten it under us, so its owner must be trusted. */
+/*
+ * Its owner must be trusted, but any user may write to it: it is never looked
+ * at through the mapping, which may be cut short at any time.
+ */
 static int
 ctl_judge(const struct shm_sys *sys, const struct shm_stat *dir, int fd)
 {
+	struct ring_ctl ctl;
 	struct shm_stat st;
 	int r;
 
@@ -236,7 +242,12 @@ ctl_judge(const struct shm_sys *sys, const struct shm_stat *dir, int fd)
 		return -EBADMSG;
 	if (st.uid != 0 && st.uid != dir->uid && st.uid != sys->uid(sys->arg))
 		return -EPERM;
-	return 0;
+	r = sys->read(sys->arg, fd, &ctl, sizeof(ctl));
+	if (r < 0)
+		return r;
+	return r == sizeof(ctl) && ctl.version == RING_CTL_VERSION &&
+	    memcmp(ctl.magic, RING_CTL_MAGIC, sizeof(ctl.magic)) == 0 ? 0 :
+	    -EBADMSG;
 }
 
 struct ring_ctl *
@@ -261,11 +272,6 @@ ring_ctl_map(const struct shm_sys *sys, const char *dir, uint32_t owner)
 	    RING_CTL_BYTES, 0, false, true, true, &base) == 0)
 		ctl = base;
 	sys->close(sys->arg, fd);
-	if (ctl != NULL && (memcmp(ctl->magic, RING_CTL_MAGIC, 8) != 0 ||
-	    ctl->version != RING_CTL_VERSION)) {
-		ring_ctl_unmap(sys, ctl);
-		ctl = NULL;
-	}
 	return ctl;
 }
 

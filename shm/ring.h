@@ -48,7 +48,9 @@ int	 ring_knock(const struct shm_sys *sys, int fd, uint64_t ino);
 
 /*
  * Maps dir's ring.ctl, made when absent; NULL when it or dir cannot be had or
- * is not to be trusted.  Given back by ring_ctl_unmap().
+ * is not to be trusted.  Any user may cut it short: without a guard (guard.h)
+ * it is written to by the system's count and poke only.  Given back by
+ * ring_ctl_unmap().
  */
 struct ring_ctl *ring_ctl_map(const struct shm_sys *sys, const char *dir,
 	    uint32_t owner);

@@ -50,6 +50,12 @@ tests_test_emplog_SOURCES = tests/test_emplog.c tests/shm_kit.h
 tests_test_emplog_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(MSGPACK_CFLAGS)
 tests_test_emplog_LDADD = $(SHM_TEST_LIBS)
 
+check_PROGRAMS += tests/test_unharmed
+TESTS += tests/test_unharmed
+tests_test_unharmed_SOURCES = tests/test_unharmed.c tests/shm_kit.h
+tests_test_unharmed_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_unharmed_LDADD = $(SHM_TEST_LIBS)
+
 # Another libc builds and runs what the script says.
 dist_check_SCRIPTS += tests/t0100-shm-musl.sh
 TESTS += tests/t0100-shm-musl.sh

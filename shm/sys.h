@@ -9,6 +9,7 @@
 #ifndef EMPLOG_SYS_H
 #define EMPLOG_SYS_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,6 +42,7 @@ struct shm_sys {
 	int	 (*rename)(void *arg, const char *from, const char *to);
 	int	 (*unlink)(void *arg, const char *path);
 	int	 (*write)(void *arg, int fd, const void *p, size_t n);
+	int	 (*read)(void *arg, int fd, void *p, size_t n); /* at 0 */
 	/* OFD write lock; test only says whether another holds it (1, 0). */
 	int	 (*lock)(void *arg, int fd);
 	int	 (*locked)(void *arg, int fd);
@@ -59,9 +61,22 @@ struct shm_sys {
 		    void (*name)(void *ctx, const char *name), void *ctx);
 	uint32_t (*uid)(void *arg);
 	uint64_t (*file_limit)(void *arg);	/* RLIMIT_FSIZE */
-	/* Would a write of up to 4096 bytes not block?  1, 0 or -errno. */
-	int	 (*writable)(void *arg, int fd);
 	uint32_t (*pid)(void *arg);
+
+	/* ---- of a logger only ---- */
+
+	/*
+	 * Writes up to 4096 bytes where that does not block (0: it would) and
+	 * raises no signal: a pipe without a reader is -EPIPE, a file at its
+	 * size limit -EFBIG.
+	 */
+	int	 (*say)(void *arg, int fd, const void *p, size_t n);
+	/*
+	 * Adds 1 to the low half of word, or stores v, in a mapping that
+	 * others may cut short: -EFAULT then, and no SIGBUS.
+	 */
+	int	 (*count)(void *arg, _Atomic uint64_t *word);
+	int	 (*poke)(void *arg, _Atomic uint64_t *word, uint64_t v);
 };
 
 /* The real one. */

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +16,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -193,6 +196,15 @@ os_write(void *arg, int fd, const void *p, size_t n)
 }
 
 static int
+os_read(void *arg, int fd, void *p, size_t n)
+{
+	ssize_t r;
+
+	r = pread(fd, p, n, 0);
+	return r < 0 ? -errno : (int)r;
+}
+
+static int
 os_lock(void *arg, int fd)
 {
 	struct flock fl = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -316,14 +328,75 @@ os_file_limit(void *arg)
 	return rl.rlim_cur;
 }
 
-static int
-os_writable(void *arg, int fd)
+static bool
+would_block(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	int r;
 
-	r = poll(&p, 1, 0);
-	return r < 0 ? -errno : r > 0 && (p.revents & POLLOUT) != 0;
+	return poll(&p, 1, 0) <= 0 || (p.revents & POLLOUT) == 0;
+}
+
+/*
+ * What a write raises is pending for this thread alone: it is held back and
+ * taken, unless one was pending before, which then is not ours.
+ */
+static ssize_t
+write_unsignalled(int fd, const void *p, size_t n)
+{
+	const struct timespec now = { 0 };
+	sigset_t ours, before, old;
+	ssize_t r;
+
+	sigemptyset(&ours);
+	sigaddset(&ours, SIGPIPE);
+	sigaddset(&ours, SIGXFSZ);
+	if (sigpending(&before) < 0)
+		return -errno;
+	if (sigismember(&before, SIGPIPE) == 1)
+		sigdelset(&ours, SIGPIPE);
+	if (sigismember(&before, SIGXFSZ) == 1)
+		sigdelset(&ours, SIGXFSZ);
+	r = -pthread_sigmask(SIG_BLOCK, &ours, &old);
+	if (r < 0)
+		return r;
+	r = write(fd, p, n);
+	if (r < 0)
+		r = -errno;
+	if (r == -EPIPE || r == -EFBIG)
+		(void)sigtimedwait(&ours, NULL, &now);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return r;
+}
+
+static int
+os_say(void *arg, int fd, const void *p, size_t n)
+{
+	return would_block(fd) ? 0 : (int)write_unsignalled(fd, p, n);
+}
+
+/*
+ * A futex operation of which only the addition matters: it wakes nobody, and
+ * to the kernel a page that is gone is an error.  Its numbers are those of
+ * linux/futex.h, which musl-gcc does not find.
+ */
+static int
+os_count(void *arg, _Atomic uint64_t *word)
+{
+	const long wake_op = 5, private = 128, add_1 = 1 << 28 | 1 << 12;
+	uint32_t nobody = 0;
+
+	return syscall(SYS_futex, &nobody, wake_op | private, 0L, NULL,
+	    word, add_1) < 0 ? -errno : 0;
+}
+
+static int
+os_poke(void *arg, _Atomic uint64_t *word, uint64_t v)
+{
+	const struct iovec from = { &v, sizeof(v) };
+	const struct iovec to = { word, sizeof(v) };
+
+	return process_vm_writev(getpid(), &from, 1, &to, 1, 0) < 0 ?
+	    -errno : 0;
 }
 
 static uint32_t
@@ -351,6 +424,7 @@ const struct shm_sys shm_sys_os = {
 	.rename = os_rename,
 	.unlink = os_unlink,
 	.write = os_write,
+	.read = os_read,
 	.lock = os_lock,
 	.locked = os_locked,
 	.map = os_map,
@@ -359,6 +433,8 @@ const struct shm_sys shm_sys_os = {
 	.list = os_list,
 	.uid = os_uid,
 	.file_limit = os_file_limit,
-	.writable = os_writable,
 	.pid = os_pid,
+	.say = os_say,
+	.count = os_count,
+	.poke = os_poke,
 };

@@ -327,12 +327,6 @@ lanes_pid(void *arg)
 	return p->number;
 }
 
-static int
-lanes_writable(void *arg, int fd)
-{
-	return 1;
-}
-
 static uint64_t
 lanes_file_limit(void *arg)
 {
@@ -356,6 +350,5 @@ lanes_init(struct sim_proc *p)
 		.map = lanes_map, .unmap = lanes_unmap, .drop = lanes_drop,
 		.list = lanes_list, .uid = lanes_uid,
 		.file_limit = lanes_file_limit, .pid = lanes_pid,
-		.writable = lanes_writable,
 	};
 }

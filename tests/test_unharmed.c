@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * test_unharmed.c - what libemplog must never do to the program it is in
+ *
+ * Claimed: no signal, no wait and no lie comes out of a call, whatever became
+ * of the standard error, of the file size limit, of ring.ctl and of the lane's
+ * lock, and whatever the arguments are; jobs are told of from any thread and
+ * at any level; what was refused is told with its times, to the very end.
+ */
+#include <math.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include "shm/jobs.h"
+#include "shm/log.h"
+#include "shm_kit.h"
+
+static struct emplog *elog;
+static struct emplog_options opt;
+
+static void
+setup(void)
+{
+	unsetenv("LOG_LEVEL");
+	unsetenv("EMPLOG_CONSOLE");
+	unsetenv("EMPLOG_DISABLED");
+	kit_ring();
+	pool.conf.sys = &kit_sys;
+	opt = (struct emplog_options){ .ring_dir = kit_dir,
+	    .lane_bytes = 65536, .console = EMPLOG_CONSOLE_OFF };
+}
+
+static void
+teardown(void)
+{
+	emplog_close(&elog);
+	kit_clean();
+}
+
+static void
+open_it(void)
+{
+	ck_assert_int_eq(emplog_open(&elog, &opt), 0);
+}
+
+static bool
+pending(int sig)
+{
+	sigset_t set;
+
+	return sigpending(&set) == 0 && sigismember(&set, sig) == 1;
+}
+
+/* ---- signals ---- */
+
+START_TEST(a_standard_error_that_nobody_reads_is_no_sigpipe)
+{
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(dup2(fd[1], 2), 2);
+	close(fd[1]);
+	close(fd[0]);
+	signal(SIGPIPE, SIG_DFL);
+	opt.console = EMPLOG_CONSOLE_ON;
+	setenv("DISABLE_FLUENT_BIT_LOGGING", "1", 1);
+	open_it();
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0), 0);
+	ck_assert(!pending(SIGPIPE));
+}
+END_TEST
+
+START_TEST(a_signal_of_the_programs_own_stays_pending)
+{
+	sigset_t set;
+	int fd[2];
+
+	ck_assert_int_eq(pipe(fd), 0);
+	ck_assert_int_eq(dup2(fd[1], 2), 2);
+	close(fd[1]);
+	close(fd[0]);
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, &set, NULL), 0);
+	raise(SIGPIPE);
+	opt.console = EMPLOG_CONSOLE_ON;
+	open_it();
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0), 0);
+	ck_assert(pending(SIGPIPE));
+}
+END_TEST
+
+/*
+ * In a child, for check writes files of its own: what it logs under a limit.
+ * The answer of emplog_log(), as an exit status, or the signal.
+ */
+static int
+log_limited(rlim_t bytes, bool open_before)
+{
+	const struct rlimit rl = { bytes, bytes };
+	int r, status;
+	pid_t pid;
+
+	kit_sys.file_limit = shm_sys_os.file_limit;
+	pid = fork();
+	if (pid == 0) {
+		signal(SIGXFSZ, SIG_DFL);
+		if (open_before && emplog_open(&elog, &opt) < 0)
+			_exit(99);
+		setrlimit(RLIMIT_FSIZE, &rl);
+		if (!open_before && (emplog_open(&elog, &opt) < 0 ||
+		    strstr(emplog_state(elog), "ulimit -f") == NULL))
+			_exit(98);
+		r = emplog_log(elog, EMPLOG_INFO, "x", NULL, 0);
+		_exit(pending(SIGXFSZ) ? 97 : -r);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* Of each size: no file at all, ring.ctl but no lane, a byte too little. */
+START_TEST(a_file_size_limit_of_any_size_is_no_sigxfsz)
+{
+	const rlim_t limit[] = { 0, RING_CTL_BYTES - 1, RING_CTL_BYTES,
+	    LANE_CONTROL_BYTES + LANE_DATA_MIN - 1 };
+	char path[128];
+
+	snprintf(path, sizeof(path), "%s/ring.ctl", kit_dir);
+	ck_assert_int_eq(log_limited(limit[_i], false), ENOSYS);
+	ck_assert_int_eq(access(path, F_OK),
+	    limit[_i] < RING_CTL_BYTES ? -1 : 0);
+}
+END_TEST
+
+START_TEST(a_standard_error_at_its_size_limit_is_no_sigxfsz)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/log", kit_top);
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(dup2(fd, 2), 2);
+	close(fd);
+	opt.console = EMPLOG_CONSOLE_ON;
+	ck_assert_int_eq(log_limited(0, true), 0);
+}
+END_TEST
+
+/* It is 0666: any user of the machine may do that. */
+START_TEST(a_ring_ctl_cut_by_another_is_no_sigbus)
+{
+	char path[128];
+	struct ring_ctl ctl;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/ring.ctl", kit_dir);
+	kit.left = RING_CTL_BYTES;
+	open_it();
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0),
+	    -ENOSYS);
+	fd = open(path, O_RDWR);
+	ck_assert_int_eq(pread(fd, &ctl, sizeof(ctl), 0), sizeof(ctl));
+	ck_assert_uint_eq(atomic_load(&ctl.no_lane), 1);
+	ck_assert_uint_gt(atomic_load(&ctl.no_lane_last_ns), 0);
+	ck_assert_int_eq(ftruncate(fd, 0), 0);
+	close(fd);
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0),
+	    -ENOSYS);
+	emplog_close(&elog);
+	/* Nor is it when it is found so. */
+	open_it();
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0),
+	    -ENOSYS);
+}
+END_TEST
+
+static TCase *
+case_new(Suite *s, const char *name)
+{
+	TCase *t = tcase_create(name);
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_set_timeout(t, 60);
+	suite_add_tcase(s, t);
+	return t;
+}
+
+int
+main(void)
+{
+	Suite *s = suite_create("unharmed");
+	TCase *t;
+	SRunner *sr;
+	int failed;
+
+	t = case_new(s, "signals");
+	tcase_add_test(t, a_standard_error_that_nobody_reads_is_no_sigpipe);
+	tcase_add_test(t, a_signal_of_the_programs_own_stays_pending);
+	tcase_add_loop_test(t, a_file_size_limit_of_any_size_is_no_sigxfsz,
+	    0, 4);
+	tcase_add_test(t, a_standard_error_at_its_size_limit_is_no_sigxfsz);
+	tcase_add_test(t, a_ring_ctl_cut_by_another_is_no_sigbus);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
