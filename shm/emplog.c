@@ -72,6 +72,8 @@ emplog_open(struct emplog **ret_log, const struct emplog_options *o)
 	struct ident *id;
 	int r;
 
+	if (ret_log == NULL)
+		return -EINVAL;
 	r = pool_init();
 	if (r < 0)
 		return r;
@@ -117,6 +119,8 @@ emplog_close(struct emplog **log)
 void
 emplog_get_stats(struct emplog *log, struct emplog_stats *ret_stats)
 {
+	if (ret_stats == NULL)
+		return;
 	*ret_stats = (struct emplog_stats){ 0 };
 	if (log == NULL)
 		return;

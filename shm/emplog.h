@@ -143,7 +143,8 @@ emplog_key_plain(const char *k)
 /*
  * Opens a logger; o may be NULL.  Without a usable ring directory it still
  * opens: records go to the console line and emplog_state() says why.
- * -ENOMEM, -EINVAL (a text over 255 bytes).  Not for a signal handler.
+ * -ENOMEM, -EINVAL (a text over 255 bytes, a level or console that is none,
+ * ret_log NULL).  Not for a signal handler.
  */
 EMPLOG_API int	 emplog_open(struct emplog **ret_log,
 		    const struct emplog_options *o);

@@ -185,6 +185,9 @@ ident_settle(struct ident *id, const struct emplog_options *o)
 
 	if (o == NULL)
 		o = &none;
+	if ((unsigned)o->console > EMPLOG_CONSOLE_ON ||
+	    (o->level_set && (unsigned)o->level > EMPLOG_FATAL))
+		return -EINVAL;
 	*id = (struct ident){ .lane_bytes = o->lane_bytes };
 	r = settle_texts(id, o);
 	if (r < 0)

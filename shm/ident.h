@@ -33,7 +33,8 @@ struct ident {
 };
 
 /*
- * o may be NULL.  -EINVAL: a given text is over 255 bytes.  From the
+ * o may be NULL.  -EINVAL: a given text is over 255 bytes, a given level or
+ * console is none.  From the
  * environment one is cut at that, a number or word that is none is ignored:
  * a stray variable is no reason for a program not to start.
  */

@@ -177,6 +177,85 @@ START_TEST(a_ring_ctl_cut_by_another_is_no_sigbus)
 }
 END_TEST
 
+/* ---- arguments ---- */
+
+START_TEST(null_in_place_of_a_result_is_refused)
+{
+	struct emplog_stats st = { .written = 7 };
+
+	ck_assert_int_eq(emplog_open(NULL, &opt), -EINVAL);
+	emplog_get_stats(NULL, &st);
+	ck_assert_uint_eq(st.written, 0);
+	open_it();
+	emplog_get_stats(elog, NULL);
+	ck_assert_str_eq(emplog_state(NULL), "closed");
+	emplog_close(&elog);
+	emplog_close(&elog);
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0), -EINVAL);
+	ck_assert_int_eq(emplog_health_check(elog, true, NULL, 0), -EINVAL);
+	ck_assert_int_eq(emplog_service_event(elog, "e", NULL, NULL, 0),
+	    -EINVAL);
+	ck_assert_int_eq(emplog_job_progress(elog, NULL, NULL, 0), -EINVAL);
+}
+END_TEST
+
+START_TEST(an_option_that_is_none_is_einval)
+{
+	opt.level_set = true;
+	opt.level = EMPLOG_FATAL + 1;
+	ck_assert_int_eq(emplog_open(&elog, &opt), -EINVAL);
+	opt.level = EMPLOG_FATAL;
+	opt.console = EMPLOG_CONSOLE_ON + 1;
+	ck_assert_int_eq(emplog_open(&elog, &opt), -EINVAL);
+	opt.console = EMPLOG_CONSOLE_OFF;
+	open_it();
+}
+END_TEST
+
+START_TEST(absurd_types_texts_and_numbers_are_records_all_the_same)
+{
+	struct emplog_field f[64];
+	struct emplog_job job = EMPLOG_JOB("j\xff\xfe");
+	char console[128];
+	unsigned i;
+	int fd;
+
+	snprintf(console, sizeof(console), "%s/log", kit_top);
+	fd = open(console, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ck_assert_int_eq(dup2(fd, 2), 2);
+	opt.console = EMPLOG_CONSOLE_ON;
+	open_it();
+	for (i = 0; i < 64; i++)
+		f[i] = (struct emplog_field){ .key = i % 3 ? "k\xc3" : NULL,
+		    .key_len = 2, .type = i < 32 ? i : 1u << (i - 32),
+		    .len = i % 2 ? SIZE_MAX : 0 };
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "\xc0\x80\xed", f, 64),
+	    0);
+	f[0] = EMPLOG_DOUBLE("n", NAN);
+	f[1] = EMPLOG_DOUBLE("i", -INFINITY);
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", f, 2), 0);
+	job.queue_ms = NAN;
+	job.duration_ms = INFINITY;
+	job.progress = 1e300;
+	ck_assert_int_eq(emplog_job_completed(elog, &job, f, 2), 0);
+	close(fd);
+}
+END_TEST
+
+/* A map whose field is that map. */
+START_TEST(a_map_within_itself_ends)
+{
+	struct emplog_field f[2];
+
+	open_it();
+	f[0] = EMPLOG_MAP("again", f, 2);
+	f[1] = EMPLOG_ARRAY("and", f, 2);
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", f, 2), -E2BIG);
+	f[0] = EMPLOG_MAP("again", f, 1);
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", f, 1), 0);
+}
+END_TEST
+
 static TCase *
 case_new(Suite *s, const char *name)
 {
@@ -203,6 +282,12 @@ main(void)
 	    0, 4);
 	tcase_add_test(t, a_standard_error_at_its_size_limit_is_no_sigxfsz);
 	tcase_add_test(t, a_ring_ctl_cut_by_another_is_no_sigbus);
+	t = case_new(s, "arguments");
+	tcase_add_test(t, null_in_place_of_a_result_is_refused);
+	tcase_add_test(t, an_option_that_is_none_is_einval);
+	tcase_add_test(t,
+	    absurd_types_texts_and_numbers_are_records_all_the_same);
+	tcase_add_test(t, a_map_within_itself_ends);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
