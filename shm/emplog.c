@@ -178,6 +178,5 @@ emplog_state(struct emplog *log)
 __attribute__((destructor)) static void
 exiting(void)
 {
-	if (jobs_count() == 0)
-		pool_mark_closed();
+	pool_exit(jobs_count() == 0);
 }

@@ -196,12 +196,10 @@ log_write(struct emplog *log, struct encode_in *in, bool job_end)
 	int r = 0;
 
 	if (lease->busy) {
-		atomic_fetch_add(&pool.lost[in->level], 1);
-		atomic_store(&pool.lost_any, 1);
+		pool_lose(in->level, in->wall_ns);
 		return -EBUSY;
 	}
-	lease->busy = 1;
-	atomic_signal_fence(memory_order_seq_cst);
+	lease_enter(lease);
 	in->extra = log->extra;
 	in->extra_len = log->extra_len;
 	in->extra_pairs = log->extra_pairs;
@@ -213,8 +211,7 @@ log_write(struct emplog *log, struct encode_in *in, bool job_end)
 		pool_give(l);
 	} else if (r == -ENOSYS)
 		pool_no_lane();
-	atomic_signal_fence(memory_order_seq_cst);
-	lease->busy = 0;
+	lease_leave(lease);
 	if (__builtin_expect(r < 0 || log->console == EMPLOG_CONSOLE_ON, 0) &&
 	    printed(log, in->level, r))
 		console_put(pool.conf.sys, in);

@@ -197,12 +197,48 @@ lane_open(struct lane *l)
 	return 0;
 }
 
+void
+pool_lose(uint32_t level, uint64_t wall_ns)
+{
+	uint64_t none = 0;
+
+	atomic_compare_exchange_strong(&pool.lost_first_ns, &none, wall_ns);
+	atomic_store(&pool.lost_last_ns, wall_ns);
+	atomic_fetch_add(&pool.lost[level], 1);
+	atomic_store(&pool.lost_any, 1);
+}
+
+/* Refusals that found no lane's lock go into this one's count. */
+static void
+lost_move(struct lane *l)
+{
+	struct lane_producer *p = l->w.prod;
+	uint64_t first, n;
+	unsigned i;
+
+	if (atomic_exchange(&pool.lost_any, 0) == 0)
+		return;
+	first = atomic_exchange(&pool.lost_first_ns, 0);
+	if (atomic_load(&l->gap) == 0)
+		atomic_store_explicit(&p->refused_first_ns, first,
+		    memory_order_relaxed);
+	atomic_store_explicit(&p->refused_last_ns,
+	    atomic_load(&pool.lost_last_ns), memory_order_relaxed);
+	for (i = 0; i < LANE_SEVERITIES; i++) {
+		n = atomic_exchange(&pool.lost[i], 0);
+		atomic_fetch_add_explicit(&p->refused[i], n,
+		    memory_order_relaxed);
+	}
+	atomic_store(&l->gap, 1);
+}
+
 /* Under its lock. */
 static void
 lane_close(struct lane *l, bool clean)
 {
 	struct emplog_stats st = { 0 };
 
+	lost_move(l);
 	stats_add(&st, l->w.prod);
 	atomic_fetch_add(&pool.written, st.written);
 	atomic_fetch_add(&pool.refused, st.refused);
@@ -361,23 +397,6 @@ take_any(struct lease *lease)
 	return NULL;
 }
 
-/* Refusals that found no lane's lock go into this one's count. */
-static void
-lost_move(struct lane *l)
-{
-	struct lane_producer *p = l->w.prod;
-	uint64_t n;
-	unsigned i;
-
-	atomic_store(&pool.lost_any, 0);
-	for (i = 0; i < LANE_SEVERITIES; i++) {
-		n = atomic_exchange(&pool.lost[i], 0);
-		atomic_fetch_add_explicit(&p->refused[i], n,
-		    memory_order_relaxed);
-	}
-	atomic_store(&l->gap, 1);
-}
-
 static struct lane *
 take_slow(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
 {
@@ -394,8 +413,7 @@ take_slow(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
 		return NULL;
 	}
 	if (l == NULL) {
-		atomic_fetch_add(&pool.lost[level], 1);
-		atomic_store(&pool.lost_any, 1);
+		pool_lose(level, wall_ns);
 		*ret_r = -EAGAIN;
 		return NULL;
 	}
@@ -528,6 +546,7 @@ pool_settle(void)
 		forget(&pool.lane[i]);
 	for (i = 0; i < LANE_SEVERITIES; i++)
 		atomic_store(&pool.lost[i], 0);
+	atomic_store(&pool.lost_first_ns, 0);
 	atomic_store(&pool.lost_any, 0);
 	atomic_store(&pool.opening, 0);
 	atomic_store(&pool.try_ns, 0);
@@ -546,7 +565,7 @@ pool_settle(void)
 }
 
 void
-pool_mark_closed(void)
+pool_exit(bool clean)
 {
 	struct lane *l;
 
@@ -556,9 +575,11 @@ pool_mark_closed(void)
 	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
 		if (!pool_lock(l, POOL_SPINS))
 			continue;
-		atomic_store_explicit(&l->w.prod->closed, 1,
-		    memory_order_release);
-		lock_give(&l->lock);
+		lost_move(l);
+		if (clean)
+			atomic_store_explicit(&l->w.prod->closed, 1,
+			    memory_order_release);
+		pool_give(l);
 	}
 }
 

@@ -61,6 +61,7 @@ struct pool {
 	struct ring_ctl	*_Atomic ctl;
 	/* refused while no lane's lock was to be had; moved into the next */
 	_Atomic uint64_t lost[LANE_SEVERITIES];
+	_Atomic uint64_t lost_first_ns, lost_last_ns;
 	_Atomic uint32_t lost_any;
 	/* of closed lanes, and what no lane counts */
 	_Atomic uint64_t written, refused, no_lane, oversize, shortened,
@@ -80,6 +81,21 @@ struct lease {
 	struct lane	*lane;
 };
 struct lease *pool_lease(void);		/* the calling thread's */
+
+/* Around what a signal handler of this thread must not come into. */
+static inline void
+lease_enter(struct lease *lease)
+{
+	lease->busy = 1;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void
+lease_leave(struct lease *lease)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	lease->busy = 0;
+}
 
 /* Once per process, first; again is fine.  0, -ENOMEM, -EAGAIN. */
 int	 pool_init(void);
@@ -101,12 +117,17 @@ void	 pool_settle(void);
 struct lane *pool_take(struct lease *lease, uint64_t wall_ns, uint32_t level,
 	    int *ret_r);
 void	 pool_give(struct lane *lane);
+/* A record found no lane's lock, or interrupted a call: counted. */
+void	 pool_lose(uint32_t level, uint64_t wall_ns);
 /* Takes one certain lane; spins at most spins times. */
 bool	 pool_lock(struct lane *lane, unsigned spins);
 /* A record was refused for want of any lane. */
 void	 pool_no_lane(void);
-/* Marks the lanes closed cleanly and leaves them mapped: for exit(3). */
-void	 pool_mark_closed(void);
+/*
+ * For exit(3): what is still to be counted or copied goes into the lanes;
+ * they are left mapped, and marked closed cleanly when clean.
+ */
+void	 pool_exit(bool clean);
 void	 pool_stats(struct emplog_stats *ret_stats);
 
 #endif

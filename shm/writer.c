@@ -260,6 +260,19 @@ writer_forget(struct writer *w)
 	w->head = NULL;
 }
 
+/* No record and no refusal: nobody will ask for it. */
+static bool
+is_unused(const struct writer *w)
+{
+	uint64_t refused = 0;
+	unsigned i;
+
+	for (i = 0; i < LANE_SEVERITIES; i++)
+		refused |= atomic_load_explicit(&w->prod->refused[i],
+		    memory_order_relaxed);
+	return w->at == 0 && refused == 0;
+}
+
 void
 writer_close(struct writer *w, bool clean)
 {
@@ -271,7 +284,7 @@ writer_close(struct writer *w, bool clean)
 		/* release: the last record's bytes before the word */
 		atomic_store_explicit(&w->prod->closed, 1,
 		    memory_order_release);
-		if (w->at == 0)
+		if (is_unused(w))
 			w->sys->unlink(w->sys->arg, w->path);
 	}
 	writer_forget(w);

@@ -59,7 +59,8 @@ struct writer {
 int	 writer_open(struct writer *w, const struct writer_conf *conf);
 /*
  * Marks the lane closed cleanly (clean) and unmaps.  The file stays for the
- * agent, but for a lane that never held a record and was closed cleanly.
+ * agent, but for a lane that never held or refused a record and was closed
+ * cleanly.
  */
 void	 writer_close(struct writer *w, bool clean);
 /* In a forked child: the mapping is the parent's, only the FIFO is let go. */

@@ -256,6 +256,97 @@ START_TEST(a_map_within_itself_ends)
 }
 END_TEST
 
+/* ---- refusals ---- */
+
+static void *
+hold_and_log(void *arg)
+{
+	ck_assert_int_eq(emplog_log_at(elog, EMPLOG_ERROR,
+	    *(const uint64_t *)arg, "x", 1, NULL, 0), -EAGAIN);
+	return NULL;
+}
+
+/* Another thread holds the lane's lock while a record comes. */
+static void
+lose_one(uint64_t wall_ns)
+{
+	pthread_t t;
+
+	ck_assert(pool_lock(&pool.lane[0], 0));
+	pthread_create(&t, NULL, hold_and_log, &wall_ns);
+	pthread_join(t, NULL);
+	pool_give(&pool.lane[0]);
+}
+
+START_TEST(what_found_no_lock_is_told_with_its_times)
+{
+	struct lane_producer *p;
+
+	/* Room for one lane. */
+	setenv("EMPLOGD_COMMON_RING_MAX", "128K", 1);
+	open_it();
+	p = pool.lane[0].w.prod;
+	lose_one(5000000000);
+	lose_one(7000000000);
+	ck_assert_int_eq(emplog_log_at(elog, EMPLOG_INFO, 9000000000, "x", 1,
+	    NULL, 0), 0);
+	ck_assert_uint_eq(atomic_load(&p->told[EMPLOG_ERROR]), 2);
+	ck_assert_uint_eq(atomic_load(&p->refused_first_ns), 5000000000);
+	ck_assert_uint_eq(atomic_load(&p->refused_last_ns), 7000000000);
+}
+END_TEST
+
+static struct lane_producer
+words_of(const char *path)
+{
+	struct lane_producer p;
+	int fd = open(path, O_RDONLY);
+
+	ck_assert_int_eq(pread(fd, &p, sizeof(p), LANE_PRODUCER_AT),
+	    sizeof(p));
+	close(fd);
+	return p;
+}
+
+START_TEST(what_found_no_lock_is_in_the_lane_when_it_closes)
+{
+	struct lane_producer p;
+	char path[256];
+	int status;
+	pid_t pid;
+
+	setenv("EMPLOGD_COMMON_RING_MAX", "128K", 1);
+	ck_assert_int_eq(mkdir(kit_dir, 0700), 0);
+	pid = fork();
+	if (pid == 0) {
+		open_it();
+		emplog_log(elog, EMPLOG_INFO, "x", NULL, 0);
+		lose_one(5000000000);
+		if (_i == 0)
+			emplog_close(&elog);
+		exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_int_eq(status, 0);
+	ck_assert_uint_eq(kit_count(kit_dir, ".lane", path, sizeof(path)), 1);
+	p = words_of(path);
+	ck_assert_uint_eq(atomic_load(&p.closed), 1);
+	ck_assert_uint_eq(atomic_load(&p.refused[EMPLOG_ERROR]), 1);
+	ck_assert_uint_eq(atomic_load(&p.refused_last_ns), 5000000000);
+}
+END_TEST
+
+/* An unused lane goes at its close; with something to tell it must not. */
+START_TEST(a_lane_that_only_refused_stays_for_the_agent)
+{
+	setenv("EMPLOGD_COMMON_RING_MAX", "128K", 1);
+	open_it();
+	lose_one(5000000000);
+	emplog_close(&elog);
+	ck_assert_uint_eq(kit_count(kit_dir, ".lane", NULL, 0), 1);
+}
+END_TEST
+
 static TCase *
 case_new(Suite *s, const char *name)
 {
@@ -288,6 +379,11 @@ main(void)
 	tcase_add_test(t,
 	    absurd_types_texts_and_numbers_are_records_all_the_same);
 	tcase_add_test(t, a_map_within_itself_ends);
+	t = case_new(s, "refusals");
+	tcase_add_test(t, what_found_no_lock_is_told_with_its_times);
+	tcase_add_loop_test(t,
+	    what_found_no_lock_is_in_the_lane_when_it_closes, 0, 2);
+	tcase_add_test(t, a_lane_that_only_refused_stays_for_the_agent);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
