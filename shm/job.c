@@ -15,18 +15,18 @@ struct job_kind {
 	const char	*message;
 	const char	*status;
 	uint32_t	 level;
-	bool		 end;
+	enum jobs_event	 event;
 };
 static const struct job_kind received = { "job_received", "Job received",
-    "received", EMPLOG_INFO, false };
+    "received", EMPLOG_INFO, JOBS_RECEIVED };
 static const struct job_kind started = { "job_started",
-    "Job processing started", "processing", EMPLOG_INFO, false };
+    "Job processing started", "processing", EMPLOG_INFO, JOBS_STARTED };
 static const struct job_kind progressed = { "job_progress",
-    "Job progress update", "processing", EMPLOG_INFO, false };
+    "Job progress update", "processing", EMPLOG_INFO, JOBS_WENT_ON };
 static const struct job_kind completed = { "job_completed",
-    "Job completed successfully", "completed", EMPLOG_INFO, true };
+    "Job completed successfully", "completed", EMPLOG_INFO, JOBS_ENDED };
 static const struct job_kind failed = { "job_failed", "Job failed", "failed",
-    EMPLOG_ERROR, true };
+    EMPLOG_ERROR, JOBS_ENDED };
 
 /* The first that matches; upper and lower case differ. */
 static const char *
@@ -100,14 +100,21 @@ wall(void)
 	return pool.conf.sys->wall_ns(pool.conf.sys->arg);
 }
 
-/* The table is kept whatever level is written. */
-static struct jobs_times
-note(enum jobs_event event, const char *id, uint64_t wall_ns)
+/* What the caller does not know of the job's times, the table may. */
+static void
+times_fill(struct emplog_job *job, enum jobs_event event, uint64_t wall_ns)
 {
 	const struct shm_sys *sys = pool.conf.sys;
+	struct jobs_times t;
 
-	return jobs_note(event, id, strlen(id), sys->mono_ns(sys->arg),
-	    wall_ns);
+	if (atomic_load(pool.fork_word) != POOL_READY)
+		pool_settle();
+	t = jobs_note(event, job->job_id, strlen(job->job_id),
+	    sys->mono_ns(sys->arg), wall_ns);
+	if (job->queue_ms < 0)
+		job->queue_ms = t.queue_ms;
+	if (job->duration_ms < 0)
+		job->duration_ms = t.duration_ms;
 }
 
 static int
@@ -135,103 +142,81 @@ job_write(struct emplog *log, const struct job_kind *kind,
 	}
 	if (!log_wants(log, kind->level))
 		return 0;
-	return log_write(log, &in, kind->end);
+	return log_write(log, &in, kind->event == JOBS_ENDED);
+}
+
+/* The lane's copy, where the record went elsewhere or was not written. */
+static void
+copy_late(void)
+{
+	if (atomic_load_explicit(&jobs_late, memory_order_relaxed) != 0 &&
+	    pool_lock(&pool.lane[0], POOL_SPINS))
+		pool_give(&pool.lane[0]);
 }
 
 static int
-job_check(const struct emplog *log, const struct emplog_job *job,
-    const struct emplog_field *fields, size_t n)
+job_event(struct emplog *log, const struct job_kind *kind,
+    const struct emplog_job *job, const struct emplog_field *fields, size_t n)
 {
+	struct lease *lease = pool_lease();
+	struct emplog_job own;
+	uint64_t now;
+	int r;
+
 	if (log == NULL || job == NULL || job->job_id == NULL ||
 	    *job->job_id == '\0' || (fields == NULL && n > 0))
 		return -EINVAL;
+	now = wall();
 	/* A signal handler inside a call may find the table half changed. */
-	if (pool_lease()->busy)
+	if (lease->busy) {
+		pool_lose(kind->level, now);
 		return -EBUSY;
-	if (atomic_load(pool.fork_word) != POOL_READY)
-		pool_settle();
-	return 0;
+	}
+	own = *job;
+	/* The table is kept whatever level is written. */
+	lease_enter(lease);
+	times_fill(&own, kind->event, now);
+	lease_leave(lease);
+	r = job_write(log, kind, &own, now, fields, n);
+	lease_enter(lease);
+	copy_late();
+	lease_leave(lease);
+	return r;
 }
 
 int
 emplog_job_received(struct emplog *log, const struct emplog_job *job,
     const struct emplog_field *fields, size_t n)
 {
-	uint64_t now;
-	int r;
-
-	r = job_check(log, job, fields, n);
-	if (r < 0)
-		return r;
-	now = wall();
-	(void)note(JOBS_RECEIVED, job->job_id, now);
-	return job_write(log, &received, job, now, fields, n);
+	return job_event(log, &received, job, fields, n);
 }
 
 int
 emplog_job_started(struct emplog *log, const struct emplog_job *job,
     const struct emplog_field *fields, size_t n)
 {
-	struct emplog_job own;
-	struct jobs_times t;
-	uint64_t now;
-	int r;
-
-	r = job_check(log, job, fields, n);
-	if (r < 0)
-		return r;
-	now = wall();
-	own = *job;
-	t = note(JOBS_STARTED, job->job_id, now);
-	if (own.queue_ms < 0)
-		own.queue_ms = t.queue_ms;
-	return job_write(log, &started, &own, now, fields, n);
+	return job_event(log, &started, job, fields, n);
 }
 
 int
 emplog_job_progress(struct emplog *log, const struct emplog_job *job,
     const struct emplog_field *fields, size_t n)
 {
-	int r;
-
-	r = job_check(log, job, fields, n);
-	if (r < 0)
-		return r;
-	return job_write(log, &progressed, job, wall(), fields, n);
-}
-
-static int
-job_end(struct emplog *log, const struct job_kind *kind,
-    const struct emplog_job *job, const struct emplog_field *fields, size_t n)
-{
-	struct emplog_job own;
-	struct jobs_times t;
-	uint64_t now;
-	int r;
-
-	r = job_check(log, job, fields, n);
-	if (r < 0)
-		return r;
-	now = wall();
-	own = *job;
-	t = note(JOBS_ENDED, job->job_id, now);
-	if (own.duration_ms < 0)
-		own.duration_ms = t.duration_ms;
-	return job_write(log, kind, &own, now, fields, n);
+	return job_event(log, &progressed, job, fields, n);
 }
 
 int
 emplog_job_completed(struct emplog *log, const struct emplog_job *job,
     const struct emplog_field *fields, size_t n)
 {
-	return job_end(log, &completed, job, fields, n);
+	return job_event(log, &completed, job, fields, n);
 }
 
 int
 emplog_job_failed(struct emplog *log, const struct emplog_job *job,
     const struct emplog_field *fields, size_t n)
 {
-	return job_end(log, &failed, job, fields, n);
+	return job_event(log, &failed, job, fields, n);
 }
 
 int

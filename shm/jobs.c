@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-#define ID_MAX	sizeof(((struct lane_job *)0)->id)
+#define ID_MAX		sizeof(((struct lane_job *)0)->id)
+#define HELD_SPINS	10000
 
 _Static_assert(LANE_JOBS == 64, "jobs_late has a bit for each");
 
@@ -39,6 +40,18 @@ slot_give(struct lane_job *j, uint32_t state)
 	atomic_fetch_or(&jobs_late, (uint64_t)1 << (j - table));
 }
 
+/* A slot that is being copied is set again in a moment. */
+static bool
+slot_take_set(struct lane_job *j)
+{
+	unsigned spins = HELD_SPINS;
+
+	while (!slot_take(j, LANE_JOB_SET))
+		if (atomic_load(&j->state) == LANE_JOB_FREE || spins-- == 0)
+			return false;
+	return true;
+}
+
 static struct lane_job *
 slot_find(const char *id, uint32_t len, uint32_t h)
 {
@@ -46,7 +59,8 @@ slot_find(const char *id, uint32_t len, uint32_t h)
 
 	for (j = table; j < table + LANE_JOBS; j++) {
 		if (atomic_load(&hashes[j - table]) != h ||
-		    !slot_take(j, LANE_JOB_SET))
+		    atomic_load(&j->state) == LANE_JOB_FREE ||
+		    !slot_take_set(j))
 			continue;
 		if (j->len == len && memcmp(j->id, id, len) == 0)
 			return j;
@@ -91,6 +105,8 @@ jobs_note(enum jobs_event event, const char *id, size_t len, uint64_t mono_ns,
 	uint32_t h = hash(id, n);
 	struct lane_job *j;
 
+	if (event == JOBS_WENT_ON)
+		return t;
 	j = slot_find(id, n, h);
 	if (j == NULL && event != JOBS_ENDED)
 		j = slot_new(id, n, h);
@@ -106,6 +122,8 @@ jobs_note(enum jobs_event event, const char *id, size_t len, uint64_t mono_ns,
 			j->received_wall_ns = wall_ns;
 		j->started_mono_ns = mono_ns;
 		t.queue_ms = ms_since(j->received_mono_ns, mono_ns);
+		break;
+	case JOBS_WENT_ON:
 		break;
 	case JOBS_ENDED:
 		t.duration_ms = ms_since(j->started_mono_ns != 0 ?

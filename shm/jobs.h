@@ -7,15 +7,17 @@
  *           lane holds a copy for the agent, which names these jobs when the
  *           process dies.
  * Used by:  shm/job.c (the API), shm/pool.c (a new main lane).
- * Never:    blocks: a slot is taken by CAS; a copy that finds the lane's lock
- *           held is made by whoever writes to that lane next.
+ * Never:    blocks: a slot is taken by CAS, and one that is held (it is being
+ *           copied, mostly) is waited for some 100 us at most; a copy that
+ *           finds the lane's lock held is made by whoever writes to that lane
+ *           next.
  */
 #ifndef EMPLOG_JOBS_H
 #define EMPLOG_JOBS_H
 
 #include "shm/writer.h"
 
-enum jobs_event { JOBS_RECEIVED, JOBS_STARTED, JOBS_ENDED };
+enum jobs_event { JOBS_RECEIVED, JOBS_STARTED, JOBS_WENT_ON, JOBS_ENDED };
 
 struct jobs_times {
 	double	 queue_ms;	/* < 0: not known */
@@ -23,8 +25,8 @@ struct jobs_times {
 };
 
 /*
- * A job went on.  With the table full or the slot held by another thread the
- * times are not known; nothing else is lost.  id is cut at its slot's size.
+ * A job went on.  With the table full, or the slot held too long by another
+ * thread, the times are not known.  id is cut at its slot's size.
  */
 struct jobs_times jobs_note(enum jobs_event event, const char *id, size_t len,
 	    uint64_t mono_ns, uint64_t wall_ns);

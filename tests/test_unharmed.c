@@ -256,6 +256,125 @@ START_TEST(a_map_within_itself_ends)
 }
 END_TEST
 
+/* ---- jobs ---- */
+
+static unsigned
+lane_jobs(void)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < LANE_JOBS; i++)
+		n += atomic_load(&pool.lane[0].w.jobs[i].state) ==
+		    LANE_JOB_SET;
+	return n;
+}
+
+static void *
+start_a_job(void *arg)
+{
+	const struct emplog_job job = EMPLOG_JOB("other-thread");
+
+	ck_assert_int_eq(emplog_job_started(elog, &job, NULL, 0), 0);
+	return NULL;
+}
+
+START_TEST(a_job_is_in_the_lane_whichever_thread_has_it)
+{
+	pthread_t t;
+
+	open_it();
+	/* The first lane is this thread's from here on. */
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0), 0);
+	pthread_create(&t, NULL, start_a_job, NULL);
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(pool.lane[1].w.records, 1);
+	ck_assert_uint_eq(lane_jobs(), 1);
+}
+END_TEST
+
+START_TEST(a_job_is_in_the_lane_though_its_level_is_not_written)
+{
+	struct emplog_job job = EMPLOG_JOB("quiet");
+
+	opt.level_set = true;
+	opt.level = EMPLOG_WARN;
+	open_it();
+	ck_assert_int_eq(emplog_job_started(elog, &job, NULL, 0), 0);
+	ck_assert_uint_eq(lane_jobs(), 1);
+	ck_assert_int_eq(emplog_job_completed(elog, &job, NULL, 0), 0);
+	ck_assert_uint_eq(lane_jobs(), 0);
+}
+END_TEST
+
+static _Atomic bool enough;
+
+static void *
+mirror_on(void *arg)
+{
+	while (!enough)
+		if (pool_lock(&pool.lane[0], POOL_SPINS)) {
+			jobs_mirror_all(&pool.lane[0].w);
+			pool_give(&pool.lane[0]);
+		}
+	return NULL;
+}
+
+START_TEST(a_job_that_ends_while_it_is_copied_has_ended)
+{
+	struct emplog_job job = EMPLOG_JOB("copied");
+	pthread_t t;
+	unsigned i;
+
+	opt.level_set = true;
+	opt.level = EMPLOG_FATAL;
+	open_it();
+	pthread_create(&t, NULL, mirror_on, NULL);
+	for (i = 0; i < 20000; i++) {
+		(void)emplog_job_started(elog, &job, NULL, 0);
+		(void)emplog_job_completed(elog, &job, NULL, 0);
+	}
+	enough = true;
+	pthread_join(t, NULL);
+	ck_assert_uint_eq(jobs_count(), 0);
+}
+END_TEST
+
+static int in_handler;
+
+static void
+job_handler(int sig)
+{
+	const struct emplog_job job = EMPLOG_JOB("handler");
+
+	in_handler = emplog_job_started(elog, &job, NULL, 0);
+}
+
+static uint64_t
+mono_raises(void *arg)
+{
+	raise(SIGUSR1);
+	return shm_sys_os.mono_ns(arg);
+}
+
+START_TEST(a_handler_inside_a_job_call_is_ebusy)
+{
+	const struct emplog_job job = EMPLOG_JOB("main");
+
+	open_it();
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0), 0);
+	signal(SIGUSR1, job_handler);
+	kit_sys.mono_ns = mono_raises;
+	ck_assert_int_eq(emplog_job_started(elog, &job, NULL, 0), 0);
+	kit_sys.mono_ns = shm_sys_os.mono_ns;
+	ck_assert_int_eq(in_handler, -EBUSY);
+	ck_assert_uint_eq(jobs_count(), 1);
+	/* What was asked of it is missing, so it is counted. */
+	ck_assert_int_eq(emplog_log(elog, EMPLOG_INFO, "x", NULL, 0), 0);
+	ck_assert_uint_ge(atomic_load(
+	    &pool.lane[0].w.prod->refused[EMPLOG_INFO]), 1);
+}
+END_TEST
+
 /* ---- refusals ---- */
 
 static void *
@@ -379,6 +498,11 @@ main(void)
 	tcase_add_test(t,
 	    absurd_types_texts_and_numbers_are_records_all_the_same);
 	tcase_add_test(t, a_map_within_itself_ends);
+	t = case_new(s, "jobs");
+	tcase_add_test(t, a_job_is_in_the_lane_whichever_thread_has_it);
+	tcase_add_test(t, a_job_is_in_the_lane_though_its_level_is_not_written);
+	tcase_add_test(t, a_job_that_ends_while_it_is_copied_has_ended);
+	tcase_add_test(t, a_handler_inside_a_job_call_is_ebusy);
 	t = case_new(s, "refusals");
 	tcase_add_test(t, what_found_no_lock_is_told_with_its_times);
 	tcase_add_loop_test(t,
