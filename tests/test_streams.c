@@ -272,6 +272,30 @@ START_TEST(a_table_loaded_saves_the_same_bytes)
 }
 END_TEST
 
+/* A checkpoint leaves out what is staged: that may cut a full stream. */
+START_TEST(a_full_stream_with_a_hole_cut_into_it_is_loaded)
+{
+	struct range gap;
+	uint8_t *a;
+	uint64_t i;
+	size_t n;
+
+	for (i = 0; i < RANGES_MAX; i++)
+		ck_assert_int_eq(streams_add(s, id(1), 10 * i, 10 * i + 5,
+		    false, 1), 0);
+	streams_remove(s, id(1), 2, 3);
+	n = saved(&a);
+	streams_restore(s, id(1), 2, 3);
+	/* Refused before, so it was not there to be put back. */
+	streams_restore(s, id(1), 10 * i, 10 * i + 5);
+	ck_assert_int_eq(streams_cut(s, id(1), 10 * i, 10 * i + 5, &gap), 0);
+	ck_assert_int_eq(streams_load(s, bytes_of(a, n)), 0);
+	ck_assert_int_eq(streams_cut(s, id(1), 10, 15, &gap), -ENOENT);
+	ck_assert_int_eq(streams_cut(s, id(1), 2, 3, &gap), 0);
+	free(a);
+}
+END_TEST
+
 START_TEST(damaged_bytes_are_refused_and_change_nothing)
 {
 	uint8_t *a, *b, *c;
@@ -354,6 +378,7 @@ main(void)
 	tcase_add_test(t, streams_are_forgotten_by_their_kind_s_age);
 	tcase_add_test(t, a_clock_that_goes_back_forgets_nothing);
 	tcase_add_test(t, a_table_loaded_saves_the_same_bytes);
+	tcase_add_test(t, a_full_stream_with_a_hole_cut_into_it_is_loaded);
 	tcase_add_test(t, damaged_bytes_are_refused_and_change_nothing);
 	tcase_add_test(t,
 	    each_allocation_that_fails_is_enomem_and_changes_nothing);

@@ -342,10 +342,11 @@ streams_restore(struct streams *s, const uint8_t id[STREAM_ID_LEN],
 	st = find(s, id);
 	if (st == NULL)
 		return;
-	s->ranges -= st->taken.n;
-	/* Fails only where remove had to forget a neighbour: forget this. */
-	(void)ranges_add(&st->taken, s->env, from, to);
-	s->ranges += st->taken.n;
+	/*
+	 * Fails only where remove had to forget a neighbour, or add_range()
+	 * had no room to begin with: forget this.
+	 */
+	(void)add_range(s, st, from, to);
 }
 
 void
@@ -458,9 +459,10 @@ load_ranges(struct streams *s, struct stream *st, const uint8_t *p, uint32_t n)
 		if (from >= to || to == UINT64_MAX || (i > 0 && from <= last))
 			return -EBADMSG;
 		last = to;
-		r = add_range(s, st, from, to);
+		r = ranges_add(&st->taken, s->env, from, to);
 		if (r < 0)
 			return r;
+		s->ranges++;
 	}
 	return 0;
 }
@@ -475,7 +477,8 @@ load_one(struct streams *s, struct bytes *b)
 	if (b->n < STREAM_BYTES)
 		return -EBADMSG;
 	n = le32_get(b->p + 20);
-	if (n > RANGES_MAX || (b->n - STREAM_BYTES) / 16 < n ||
+	/* May be a few over RANGES_MAX: what is staged cuts holes. */
+	if ((b->n - STREAM_BYTES) / 16 < n ||
 	    (b->p[16] & ~(F_ENDED | F_FOREIGN)) != 0 ||
 	    find(s, b->p) != NULL)
 		return -EBADMSG;
@@ -519,8 +522,10 @@ streams_load(struct streams *s, struct bytes saved)
 	saved = bytes_of(saved.p + HEAD_BYTES, saved.n - HEAD_BYTES);
 	for (i = 0; i < n && r == 0; i++)
 		r = load_one(fresh, &saved);
-	if (r == 0 && (saved.n != 0 || fresh->ranges > RANGES_ALL_MAX))
+	if (r == 0 && saved.n != 0)
 		r = -EBADMSG;
+	while (r == 0 && fresh->ranges > RANGES_ALL_MAX && evict(fresh, NULL))
+		;
 	if (r == 0)
 		take_over(s, fresh);
 	streams_free(&fresh);
