@@ -14,6 +14,7 @@
 #include "base/must.h"
 
 #define OPS_MAX 64
+#define UNDO_FD 512		/* its own are above: a crash closes the rest */
 
 struct loop {
 	struct op	*op[OPS_MAX];	/* in the order they were given */
@@ -24,7 +25,23 @@ struct loop {
 	uint64_t	 shuffle;	/* state of its own; 0: in order */
 	struct fault	 fault;
 	unsigned	 count[OP_KINDS];
+	struct undo	*undo;		/* the newest */
+	bool		 cuttable;
 };
+
+/* What a power cut may take back: a write or a rename nobody synced. */
+struct undo {
+	struct undo	*older;
+	int		 fd;		/* of its own; -1: a rename */
+	ino_t		 ino;
+	bool		 lost;		/* its sync failed: no other helps */
+	off_t		 off;
+	size_t		 len;
+	uint8_t		*old;
+	char		 from[256], to[256];
+};
+
+static void	 undo_free(struct undo *u);
 
 struct loop *
 fileloop_new(void)
@@ -66,7 +83,13 @@ fileloop_pass(struct loop *l, uint64_t ns)
 void
 loop_free(struct loop **l)
 {
+	struct undo *u;
+
 	must((*l)->n == 0);
+	while ((u = (*l)->undo) != NULL) {
+		(*l)->undo = u->older;
+		undo_free(u);
+	}
 	free(*l);
 	*l = NULL;
 }
@@ -323,6 +346,152 @@ perform(struct op *op)
 	}
 }
 
+/* ---- power ---- */
+
+static ino_t
+inode_of(int fd)
+{
+	struct stat st;
+
+	must(fstat(fd, &st) == 0);
+	return st.st_ino;
+}
+
+static struct undo *
+undo_new(struct loop *l)
+{
+	struct undo *u = calloc(1, sizeof(*u));
+
+	must(u != NULL);
+	u->fd = -1;
+	u->older = l->undo;
+	l->undo = u;
+	return u;
+}
+
+static void
+undo_free(struct undo *u)
+{
+	if (u->fd >= 0)
+		close(u->fd);
+	free(u->old);
+	free(u);
+}
+
+static void
+note_write(struct loop *l, const struct op *op)
+{
+	struct undo *u = undo_new(l);
+	ssize_t n;
+
+	u->fd = fcntl(op->fd, F_DUPFD_CLOEXEC, UNDO_FD);
+	u->ino = inode_of(op->fd);
+	u->off = (off_t)op->off;
+	u->len = op->len;
+	must(u->fd >= 0);
+	must(posix_memalign((void **)&u->old, 4096, op->len) == 0);
+	memset(u->old, 0, op->len);
+	n = pread(op->fd, u->old, op->len, u->off);
+	must(n >= 0 || errno == EBADF);
+	if (n < 0)
+		u->len = 0;	/* only written to: its promise is no sync */
+}
+
+static void
+note_rename(struct loop *l, const struct op *op)
+{
+	struct undo *u = undo_new(l);
+
+	(void)snprintf(u->from, sizeof(u->from), "%s", op->path);
+	(void)snprintf(u->to, sizeof(u->to), "%s", op->path2);
+}
+
+/* A sync that failed has told all it will ever tell of these pages. */
+static void
+note_sync(struct loop *l, const struct op *op)
+{
+	struct undo **p = &l->undo, *u;
+	struct stat st;
+
+	must(fstat(op->fd, &st) == 0);
+	while ((u = *p) != NULL) {
+		if (u->lost || (u->fd < 0 ? !S_ISDIR(st.st_mode) :
+		    u->ino != st.st_ino)) {
+			p = &u->older;
+		} else if (op->res < 0) {
+			u->lost = true;
+			p = &u->older;
+		} else {
+			*p = u->older;
+			undo_free(u);
+		}
+	}
+}
+
+static void
+note(struct loop *l, const struct op *op)
+{
+	if (!l->cuttable)
+		return;
+	if (op->kind == OP_WRITE)
+		note_write(l, op);
+	else if (op->kind == OP_RENAME)
+		note_rename(l, op);
+}
+
+void
+fileloop_cuttable(struct loop *l)
+{
+	l->cuttable = true;
+}
+
+/* Names come back from the newest on, as many as a journal had not got. */
+static bool
+undo_one(struct undo *u, uint64_t *random, bool names)
+{
+	size_t i;
+
+	if (u->fd < 0) {
+		if (names)
+			(void)rename(u->to, u->from);
+		return names;
+	}
+	for (i = 0; i + 4096 <= u->len; i += 4096)
+		if (xorshift(random) % 2 == 0)
+			(void)!pwrite(u->fd, u->old + i, 4096,
+			    u->off + (off_t)i);
+	return names;
+}
+
+void
+fileloop_cut(struct loop *l, uint64_t seed)
+{
+	struct undo *u;
+	bool names = true;
+
+	while ((u = l->undo) != NULL) {
+		names = names && xorshift(&seed) % 4 != 0;
+		names = undo_one(u, &seed, names);
+		l->undo = u->older;
+		undo_free(u);
+	}
+}
+
+/* The process died and the machine did not: the pages are still to come. */
+void
+fileloop_inherit(struct loop *l, struct loop *dead)
+{
+	struct undo *u;
+
+	l->wall = dead->wall;
+	l->random = dead->random;
+	l->cuttable = dead->cuttable;
+	l->undo = dead->undo;
+	dead->undo = NULL;
+	for (u = l->undo; u != NULL; u = u->older)
+		u->lost = false;
+}
+
 static bool
 has_path(const struct op *op)
 {
@@ -360,13 +529,18 @@ finish(struct loop *l, size_t i)
 	if (op->kind == OP_TIMER) {
 		op->res = op->cancelled ? -ECANCELED : 0;
 	} else if (faulty(l, op)) {
+		if (l->fault.torn)
+			note(l, op);
 		op->res = l->fault.res;
 		if (l->fault.torn && op->kind == OP_WRITE)
 			must(pwrite(op->fd, op->cbuf, op->len / 2 & ~4095ul,
 			    (off_t)op->off) >= 0);
 	} else {
+		note(l, op);
 		op->res = perform(op);
 	}
+	if (op->kind == OP_FSYNC)
+		note_sync(l, op);
 	op->kind = OP_IDLE;
 	op->done(op);
 }

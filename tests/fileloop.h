@@ -25,6 +25,13 @@ void	 fileloop_fault(struct loop *l, struct fault f);
 /* From now on any op that can end next does, as the seed decides; 0: the one
    given first. */
 void	 fileloop_shuffle(struct loop *l, uint64_t seed);
+/* From now on it keeps what a power cut may take back. */
+void	 fileloop_cuttable(struct loop *l);
+/* The power goes: of what was never synced some blocks and names are gone. */
+void	 fileloop_cut(struct loop *l, uint64_t seed);
+/* The process of `dead` went, l is the next one's: it has the wall clock and
+   what no sync has covered yet.  Files of those are numbered from 512. */
+void	 fileloop_inherit(struct loop *l, struct loop *dead);
 /* How many of a kind were done. */
 unsigned fileloop_count(const struct loop *l, enum op_kind kind);
 /* Moves both clocks. */

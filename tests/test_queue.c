@@ -1341,6 +1341,172 @@ START_TEST(a_failed_sync_is_not_retried_and_what_it_covered_is_new_again)
 }
 END_TEST
 
+static void
+put_many(unsigned n)
+{
+	for (; n > 0; n -= 5)
+		put_durable(5, 40000);
+}
+
+START_TEST(an_open_that_fails_unlinks_nothing)
+{
+	unsigned n;
+
+	for (n = 0; n < 40; n++) {
+		empty_dir();
+		puts_n = 0;
+		start();
+		put_many(30);
+		crash();
+		fileloop_fault(l, (struct fault){ .kind = n % 2 ? OP_FSYNC :
+		    OP_OPEN, .after = n / 2, .times = 1, .res = n % 2 ? -EIO :
+		    -EMFILE });
+		if (try_open() < 0) {
+			queue_free(&q);
+			start();
+		}
+		fileloop_fault(l, (struct fault){ .times = 0 });
+		ck_assert_uint_eq(queue_held_frames(q), 30);
+		ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
+		stop();
+	}
+}
+END_TEST
+
+START_TEST(a_close_while_an_open_fails_is_answered_after_it)
+{
+	start();
+	stop();
+	fileloop_fault(l, (struct fault){ .kind = OP_FSYNC, .times = 1,
+	    .res = -EIO });
+	ck_assert_int_eq(queue_new(&q, &env, &conf), 0);
+	open_res = 1;
+	closed = false;
+	queue_open(q, on_open, NULL);
+	while (fileloop_count(l, OP_FSYNC) < 5)
+		loop_turn(l, false);
+	ck_assert_int_eq(open_res, 1);
+	queue_close(q, on_close, NULL);
+	ck_assert(!closed);
+	fileloop_settle(l);
+	ck_assert_int_eq(open_res, -EIO);
+	ck_assert(closed);
+	queue_free(&q);
+}
+END_TEST
+
+START_TEST(without_descriptors_the_reader_waits_and_loses_nothing)
+{
+	unsigned i, n;
+
+	start();
+	put_many(20);
+	restart();
+	fileloop_fault(l, (struct fault){ .kind = OP_OPEN, .times = 2,
+	    .res = -EMFILE, .path = "2.seg" });
+	for (i = 0; queue_peek(q) > 0; i++) {
+		queue_commit(q, take(i, 40000));
+		fileloop_settle(l);
+	}
+	ck_assert_uint_lt(i, 20);
+	notified = 0;
+	for (n = 0; n < 4; n++)		/* it asks again, and again in vain */
+		pass(1100 * MS);
+	ck_assert_uint_gt(notified, 0);
+	for (; i < 20; i++)
+		queue_commit(q, take(i, 40000));
+	take_none();
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
+}
+END_TEST
+
+/* It was with the consumer, came back, and then its file was gone. */
+START_TEST(a_frame_given_back_whose_file_is_gone_is_lost_and_counted)
+{
+	struct chunk c;
+	uint64_t seq[64];
+	unsigned n = 0, i;
+
+	start();
+	put_many(30);
+	restart();
+	while (n < 64 && try_take(&seq[n], &c) == 0)
+		n++;
+	ck_assert_uint_eq(n, 30);
+	for (i = 1; i < 8; i++)
+		(void)unlink(seg_path(i));
+	queue_rewind(q);
+	fileloop_settle(l);
+	while (try_take(&seq[0], &c) == 0)
+		;
+	for (i = 0; i < n; i++)
+		queue_commit(q, seq[i]);
+	ck_assert_uint_gt(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
+	pass(1000 * MS);
+	ck_assert_int_eq(try_put(30, 100), 0);
+	pass(1000 * MS);
+	queue_rewind(q);
+	take(30, 100);
+	check_books();
+}
+END_TEST
+
+START_TEST(a_spare_somebody_took_away_is_made_anew)
+{
+	unsigned i;
+
+	start();
+	(void)snprintf(path, sizeof(path), "%s/spare", dir);
+	ck_assert_int_eq(unlink(path), 0);
+	for (i = 0; i < 30; i++) {
+		ck_assert_int_eq(try_put(i, 40000), 0);
+		pass(2000 * MS);
+	}
+	ck_assert_int_eq(put_res[29], 0);
+	ck_assert_uint_le(ctr_get(&env.ctr, CTR_queue_sync_failed), 1);
+}
+END_TEST
+
+START_TEST(commits_that_come_while_it_closes_are_written)
+{
+	uint64_t a, b;
+
+	start();
+	put_durable(2, 100);
+	a = take(0, 100);
+	b = take(1, 100);
+	queue_commit(q, a);
+	closed = false;
+	queue_close(q, on_close, NULL);
+	loop_turn(l, false);
+	queue_commit(q, b);
+	fileloop_settle(l);
+	ck_assert(closed);
+	queue_free(&q);
+	start();
+	ck_assert_uint_eq(queue_held_frames(q), 0);
+}
+END_TEST
+
+START_TEST(more_commits_out_of_order_than_one_frame_holds_are_written)
+{
+	uint64_t seq[1200];
+	unsigned i;
+
+	start();
+	put_durable(1200, 10);
+	for (i = 0; i < 1200; i++)
+		seq[i] = take(i, 10);
+	for (i = 0; i < 1200; i += 2)
+		queue_commit(q, seq[i]);
+	pass(1000 * MS);
+	pass(1000 * MS);
+	pass(1000 * MS);
+	restart();
+	ck_assert_uint_eq(queue_held_frames(q), 600);
+}
+END_TEST
+
 START_TEST(a_barrier_fails_with_what_it_waits_for)
 {
 	start();
@@ -1763,6 +1929,16 @@ main(void)
 	tcase_add_test(t, a_checkpoint_names_no_range_that_is_only_staged);
 	tcase_add_test(t,
 	    a_failed_sync_is_not_retried_and_what_it_covered_is_new_again);
+	tcase_add_test(t, an_open_that_fails_unlinks_nothing);
+	tcase_add_test(t, a_close_while_an_open_fails_is_answered_after_it);
+	tcase_add_test(t,
+	    without_descriptors_the_reader_waits_and_loses_nothing);
+	tcase_add_test(t,
+	    a_frame_given_back_whose_file_is_gone_is_lost_and_counted);
+	tcase_add_test(t, a_spare_somebody_took_away_is_made_anew);
+	tcase_add_test(t, commits_that_come_while_it_closes_are_written);
+	tcase_add_test(t,
+	    more_commits_out_of_order_than_one_frame_holds_are_written);
 	tcase_add_test(t, a_barrier_fails_with_what_it_waits_for);
 	tcase_add_test(t, a_full_disk_is_a_mode_and_ends);
 	tcase_add_test(t, nobody_probes_a_full_disk_that_nobody_needs);

@@ -112,6 +112,7 @@ struct writer {
 	struct op	 op;
 	enum writer_state state;
 	struct group	*fly;
+	struct segment	*seg;		/* what the spare becomes */
 	struct pages	 ckpt;
 	size_t		 ckpt_len;
 	size_t		 at;		/* written of what is being written */
@@ -190,6 +191,8 @@ struct queue {
 	uint8_t		 id[STREAM_ID_LEN];
 	bool		 open;
 	bool		 closing;
+	bool		 resting;	/* closing, and all was written */
+	bool		 unsure;	/* some segments were not read at start */
 	bool		 direct;	/* O_DIRECT is taken here */
 	int		 dirfd;
 	int		 lock_fd;
@@ -236,6 +239,8 @@ struct queue {
 	void		*opened_arg;
 	void		(*closed)(void *arg);
 	void		*closed_arg;
+	void		(*late_closed)(void *arg);	/* while an open failed */
+	void		*late_arg;
 };
 
 /* ---- queue.c ---- */
@@ -254,6 +259,10 @@ void	 queue_opened(struct queue *q, int res);
 /* A frame is finished, by its consumer or by age. */
 void	 queue_frame_done(struct queue *q, struct segment *seg, uint64_t seq,
 	    uint32_t records, uint64_t body_len, struct tally *why);
+/* Fresh commits are to be written, though nothing else is. */
+void	 queue_commit_soon(struct queue *q);
+/* The answer is about this process and this moment, not about the file. */
+bool	 queue_is_passing_error(int res);
 /* The disk's answer means: no room. */
 bool	 queue_is_full_error(int res);
 char	*queue_path(const struct queue *q, char *path, const char *name);

@@ -22,6 +22,13 @@ queue_check(const struct queue *q)
 }
 
 bool
+queue_is_passing_error(int res)
+{
+	return res == -EMFILE || res == -ENFILE || res == -ENOMEM ||
+	    res == -EAGAIN || res == -EINTR;
+}
+
+bool
 queue_is_full_error(int res)
 {
 	return res == -ENOSPC || res == -EDQUOT || res == -EFBIG;
@@ -65,7 +72,8 @@ queue_timer(struct queue *q)
 			loop_cancel(q->env->loop, &q->timer);
 		return;
 	}
-	if (at == UINT64_MAX || (q->closing && q->closed == NULL))
+	/* At the end nothing waits for a time: queue_rest() is rid of it. */
+	if (at == UINT64_MAX || q->closing)
 		return;
 	q->timer_at = at;
 	loop_timer(q->env->loop, &q->timer, at);
@@ -93,15 +101,19 @@ trim(struct queue *q)
 	reader_trim(q);
 }
 
-/* Looks whether a disk that was full or failed takes something again. */
+/* Looks whether what was full, failed or short is there again. */
 static void
 probe(struct queue *q, uint64_t now)
 {
+	bool was_full = q->j.spare == SPARE_FAILED, was_ready = q->r.ready;
+
 	if (now >= q->sick_until)
 		q->sick_until = 0;
-	if (q->j.spare == SPARE_FAILED)
+	if (was_full)
 		q->j.spare = SPARE_NONE;
-	else if (q->refused)
+	reader_go(q);
+	if ((q->refused && !was_full) || q->tell ||
+	    (q->r.ready && !was_ready))
 		queue_notify(q);
 	janitor_go(q);
 }
@@ -147,7 +159,7 @@ queue_has_room(const struct queue *q)
 	    loop_now(q->env->loop) >= q->sick_until;
 }
 
-/* While somebody waits for room, the disk is asked once a second. */
+/* While somebody waits for room or bytes, they are asked for once a second. */
 void
 queue_probe(struct queue *q)
 {
@@ -279,10 +291,14 @@ opening_failed(void *arg)
 {
 	struct queue *q = arg;
 	void (*opened)(void *, int) = q->opened;
+	void (*closed)(void *) = q->late_closed;
+	void *closed_arg = q->late_arg;
 
 	q->opened = NULL;
-	q->closing = false;
+	q->closing = q->resting = false;
 	opened(q->opened_arg, q->open_res);
+	if (closed != NULL)		/* then q is there until it is told */
+		closed(closed_arg);
 }
 
 void
@@ -317,7 +333,12 @@ void
 queue_close(struct queue *q, void (*closed)(void *arg), void *arg)
 {
 	queue_check(q);
-	must(!q->closing);
+	if (q->closing) {		/* an open that failed closes already */
+		must(q->opened != NULL && q->late_closed == NULL);
+		q->late_closed = closed;
+		q->late_arg = arg;
+		return;
+	}
 	q->closing = true;
 	q->closed = closed;
 	q->closed_arg = arg;
@@ -341,6 +362,7 @@ queue_rest(struct queue *q)
 
 	if (!q->closing || closed == NULL || queue_has_work(q))
 		return;
+	q->resting = true;
 	if (q->cur != NULL)
 		segment_seal(q);
 	janitor_go(q);
@@ -541,7 +563,19 @@ queue_frame_done(struct queue *q, struct segment *seg, uint64_t seq,
 	/* Without memory to note it, it is delivered again after a crash. */
 	(void)ranges_add(&q->done, q->env, seq, seq + 1);
 	(void)ranges_add(&q->fresh, q->env, seq, seq + 1);
-	if (q->commit_at == 0 && !q->commit_due) {
+	queue_commit_soon(q);
+}
+
+/* At the end it is now, or, when all is written, with the next start. */
+void
+queue_commit_soon(struct queue *q)
+{
+	if (q->fresh.n == 0 || q->commit_due || q->resting)
+		return;
+	if (q->closing) {
+		q->commit_due = true;
+		queue_kick(q);
+	} else if (q->commit_at == 0) {
 		q->commit_at = loop_now(q->env->loop) +
 		    q->conf.commit_ms * 1000000ull;
 		queue_timer(q);

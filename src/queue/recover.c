@@ -7,8 +7,8 @@
  *   HEADS    the first frame of each: its true number, and which is the
  *            newest with an intact checkpoint (the base)
  *   LEDGERS  from the base on: checkpoint and commits, so what is done
- *   DATA     all: what is held, what is damaged; damage is copied away, the
- *            last two are synced and cut behind their last frame
+ *   DATA     all: what is held, what is damaged; damage is copied away, each
+ *            is synced, the last two are cut behind their last frame
  * Then a new segment is begun, always.
  */
 
@@ -21,6 +21,7 @@
 #include "banned.h"
 
 #define READ_BYTES	(1u << 20)
+#define SEQ_LEAP	(1ull << 32)
 #define PIECES_MAX	256u		/* of one segment; more: kept whole */
 
 static void	 recover_done(struct op *op);
@@ -71,6 +72,7 @@ recover_fail(struct recover *rec, int res)
 	struct queue *q = rec->q;
 
 	recover_free(rec);
+	segments_free(q);	/* half known: nothing to clean up by */
 	queue_opened(q, res);
 }
 
@@ -80,6 +82,10 @@ succeed(struct recover *rec)
 	struct queue *q = rec->q;
 
 	replay_settle(q);
+	/* What was not read may have numbers that nobody may have again. */
+	q->unsure = rec->unsure;
+	if (rec->unsure)
+		q->seq += SEQ_LEAP;
 	q->settled = q->seq;
 	if (stream_is_none(q->id))
 		loop_random(q->env->loop, q->id, STREAM_ID_LEN);
@@ -304,15 +310,22 @@ read_on(struct recover *rec)
 static void
 read_step(struct recover *rec, int64_t res)
 {
+	rec->unsure = rec->unsure || res < 0;
 	if (feed_got(&rec->feed, &rec->rd, res) == -ENODATA)
 		rec->seg->size = rec->rd.off;
 	read_on(rec);
 }
 
-/* What is no plain file, or cannot be opened, stays and is not ours. */
+/* What is no plain file, or is not for us to open, stays and is not ours. */
 static void
-skip_segment(struct recover *rec)
+skip_segment(struct recover *rec, int64_t res)
 {
+	/* Not without it today: another start may find it well. */
+	if (res == -EIO || queue_is_passing_error((int)res)) {
+		recover_fail(rec, (int)res);
+		return;
+	}
+	rec->unsure = rec->unsure || res < 0;
 	rec->seg->foreign = true;
 	next_file(rec);
 }
@@ -323,7 +336,7 @@ stat_step(struct recover *rec, int64_t res)
 	struct segment *seg = rec->seg;
 
 	if (res < 0 || rec->op.stat.type != LOOP_FILE || seg->foreign) {
-		skip_segment(rec);
+		skip_segment(rec, res);
 		return;
 	}
 	seg->size = rec->op.stat.size;
@@ -341,7 +354,7 @@ open_step(struct recover *rec, int64_t res)
 		return;
 	}
 	if (res < 0) {
-		skip_segment(rec);
+		skip_segment(rec, res);
 		return;
 	}
 	rec->fd = (int)res;
@@ -360,13 +373,10 @@ is_tail(const struct segment *seg)
 	return seg->next == NULL || seg->next->next == NULL;
 }
 
+/* Of all: a write that failed may lie in any, if no trim came after it. */
 static void
 sync_file(struct recover *rec)
 {
-	if (!is_tail(rec->seg)) {
-		close_file(rec);
-		return;
-	}
 	recover_step(rec, R_SYNC);
 	loop_fsync(recover_loop(rec), &rec->op, rec->fd);
 }
@@ -421,7 +431,7 @@ sync_step(struct recover *rec, int64_t res)
 		give_up(rec, (int)res);
 		return;
 	}
-	if (seg->rotten || seg->durable == seg->size) {
+	if (!is_tail(seg) || seg->rotten || seg->durable == seg->size) {
 		close_file(rec);
 		return;
 	}

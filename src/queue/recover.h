@@ -24,6 +24,7 @@ struct recover {
 	enum recover_state state;
 	enum pass	 pass;
 	int		 res;
+	bool		 unsure;	/* something could not be read */
 	char		*path;
 	struct segment	*seg;		/* the one being read */
 	struct segment	*base;

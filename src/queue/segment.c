@@ -59,7 +59,7 @@ segment_remove(struct queue *q, struct segment *seg)
 	if (q->r.feed_seg == seg)
 		q->r.feed_seg = NULL;
 	/* Nothing below the oldest can come back: one range says so. */
-	if (prev == NULL && q->oldest != NULL)
+	if (prev == NULL && q->oldest != NULL && !q->unsure)
 		(void)ranges_add(&q->done, q->env, 0, q->oldest->first_seq);
 	env_free(q->env, seg);
 }
@@ -107,8 +107,8 @@ segments_committed(struct queue *q, uint64_t from, uint64_t to)
 		b = seg->end_seq < to ? seg->end_seq : to;
 		if (a >= b)
 			continue;
-		must(b - a <= seg->live);
-		seg->live -= b - a;
+		/* Copies somebody made may share a range: never below 0. */
+		seg->live -= b - a < seg->live ? b - a : seg->live;
 	}
 }
 
@@ -236,10 +236,12 @@ make_spare(struct queue *q)
 	return true;
 }
 
+/* At the end; or its name is gone, and another is made. */
 static bool
 close_spare(struct queue *q)
 {
-	if (!q->closing || q->j.spare_fd < 0 || queue_has_work(q))
+	if (q->j.spare_fd < 0 || (q->j.spare != SPARE_NONE &&
+	    (!q->closing || queue_has_work(q))))
 		return false;
 	step(q, J_SPARE_CLOSE);
 	loop_close(q->env->loop, &q->j.op, q->j.spare_fd);
@@ -254,7 +256,7 @@ janitor_go(struct queue *q)
 	if (q->j.state != J_IDLE || q->dirfd < 0 || q->rec != NULL)
 		return;
 	(void)(trim_one(q) || remove_one(q) || sync_dir(q) ||
-	    make_spare(q) || close_spare(q));
+	    close_spare(q) || make_spare(q));
 }
 
 /* ---- one step done ---- */

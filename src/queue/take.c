@@ -177,6 +177,22 @@ look_at(struct queue *q, const struct frame *f)
 	return false;
 }
 
+/* Frames given back that the disk has no more are nobody's now. */
+static void
+forget_rewound(struct queue *q, const struct segment *seg)
+{
+	struct window *w = &q->win;
+	struct out *o;
+	uint32_t i;
+
+	for (i = 0; i < w->n; i++) {
+		o = &w->v[(w->head + i) & (w->cap - 1)];
+		if (o->seg == seg && o->state == OUT_REWOUND)
+			o->state = OUT_DONE;
+	}
+	window_pop(q);
+}
+
 /*
  * The end of a segment: what it should have had and did not show is lost,
  * and its file will be kept.
@@ -188,6 +204,7 @@ count_lost(struct queue *q, struct segment *seg)
 
 	if (n.frames == 0)
 		return;
+	forget_rewound(q, seg);
 	seg->rotten = true;
 	seg->live -= n.frames < seg->live ? n.frames : seg->live;
 	seg->held.frames -= n.frames;
@@ -258,7 +275,7 @@ read_on(struct queue *q, size_t need)
 	}
 	if (feed_ask(&r->feed, r->off, need, read_bytes(q), r->seg->durable,
 	    &r->rd) < 0) {
-		/* No memory: the next call looks again. */
+		queue_probe(q);
 		return;
 	}
 	loop_read(q->env->loop, &r->op, r->fd, r->rd.buf, r->rd.len,
@@ -344,26 +361,48 @@ reader_go(struct queue *q)
 	janitor_go(q);
 }
 
+/* Somebody took the file away, or its end: the rest cannot be had. */
+static void
+skip_rest(struct queue *q, const struct segment *seg)
+{
+	if (q->r.seg == seg)	/* else a rewind has left it meanwhile */
+		q->r.off = seg->durable;
+}
+
+static void
+reader_opened(struct queue *q, int64_t res)
+{
+	struct reader *r = &q->r;
+
+	if (res >= 0) {
+		r->fd = (int)res;
+		return;
+	}
+	if (!queue_is_passing_error((int)res))
+		skip_rest(q, r->fd_seg);
+	r->fd_seg = NULL;
+}
+
 static void
 reader_done(struct op *op)
 {
 	struct queue *q = op->arg;
 	struct reader *r = &q->r;
+	bool later = false;
 
 	if (r->closing) {
 		r->closing = false;
 		r->fd_seg = NULL;
 	} else if (r->fd < 0) {
-		r->fd = op->res >= 0 ? (int)op->res : -1;
-		/* Somebody took the file away: all of it is lost. */
-		if (r->fd < 0) {
-			r->fd_seg->durable = 0;
-			r->fd_seg = NULL;
-		}
+		later = queue_is_passing_error((int)op->res);
+		reader_opened(q, op->res);
 	} else if (feed_got(&r->feed, &r->rd, op->res) == -ENODATA) {
-		r->feed_seg->durable = r->rd.off;
+		skip_rest(q, r->feed_seg);
 	}
-	reader_go(q);
+	if (later)
+		queue_probe(q);
+	else
+		reader_go(q);
 	if (r->ready)
 		queue_notify(q);
 	queue_gauges(q);
@@ -487,6 +526,10 @@ queue_take(struct queue *q, void *buf, size_t cap, struct chunk *ret,
 	if (queue_peek(q) > cap)
 		return -ENOBUFS;
 	e = window_reach(q, r->head.seq);
+	if (e == -ENOMEM) {
+		q->tell = true;
+		queue_probe(q);
+	}
 	if (e < 0)
 		return -EAGAIN;
 	b = feed_at(&r->feed, r->off, r->seg->durable);

@@ -329,6 +329,7 @@ group_durable(struct queue *q)
 	    (q->r.ready && !was_ready))
 		queue_notify(q);
 	janitor_go(q);
+	queue_commit_soon(q);		/* more than one frame holds */
 	writer_go(q);
 	queue_gauges(q);
 }
@@ -407,6 +408,10 @@ group_failed(struct queue *q, int res)
 
 	if (w->state > W_RENAME)
 		give_up_segment(q);
+	else if (w->state == W_RENAME && res == -ENOENT)
+		q->j.spare = SPARE_NONE;	/* somebody took it away */
+	env_free(q->env, w->seg);
+	w->seg = NULL;
 	take_back(q, g);
 	barriers = take_barriers(q->fill);
 	/* Without memory these are delivered again after a crash. */
@@ -516,14 +521,10 @@ static void
 rename_step(struct queue *q)
 {
 	struct writer *w = &q->w;
-	struct segment *seg;
+	struct segment *seg = w->seg;
 	int r;
 
-	seg = segment_new(q, q->number);
-	if (seg == NULL) {
-		group_failed(q, -ENOMEM);
-		return;
-	}
+	w->seg = NULL;
 	loop_random(q->env->loop, &seg->generation, 8);
 	seg->generation |= 1;
 	seg->first_seq = seg->end_seq = q->settled;
@@ -592,6 +593,11 @@ rotate(struct queue *q)
 	char name[32];
 
 	if (q->j.spare == SPARE_READY) {
+		w->seg = segment_new(q, q->number + 1);
+		if (w->seg == NULL) {
+			group_failed(q, -ENOMEM);
+			return;
+		}
 		w->state = W_RENAME;
 		w->rotated = true;
 		segment_name(name, ++q->number);
@@ -660,11 +666,6 @@ writer_go(struct queue *q)
 		only_barriers(q);
 		return;
 	}
-	if (q->fill->mem.cap == 0 &&
-	    group_room(q, q->fill, 0) < 0) {
-		retry_later(q);
-		return;
-	}
 	w->fly = q->fill;
 	w->rotated = false;
 	q->fill = w->fly == &q->group[0] ? &q->group[1] : &q->group[0];
@@ -672,7 +673,9 @@ writer_go(struct queue *q)
 	q->commit_at = 0;
 	q->trim_at = q->closing ? 0 : loop_now(q->env->loop) + SECOND_NS;
 	queue_timer(q);
-	if (fits_current(q, w->fly))
+	if (w->fly->mem.cap == 0 && group_room(q, w->fly, 0) < 0)
+		group_failed(q, -ENOMEM);
+	else if (fits_current(q, w->fly))
 		begin_data(q);
 	else
 		rotate(q);
