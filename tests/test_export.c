@@ -90,7 +90,7 @@ START_TEST(a_type_that_is_no_text_is_quoted_as_one)
 {
 	struct answer a;
 
-	answer_read(200, "text/h\xe9\x1b", BYTES("?"), &a);
+	answer_read(200, "text/h\xe9\x1b", BYTES("?"), false, &a);
 	ck_assert_str_eq(a.words, "answered 200 with 'text/h ', which is not "
 	    "OTLP: is this the endpoint?");
 }
