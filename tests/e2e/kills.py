@@ -32,7 +32,9 @@ class Kills:
     def __init__(self, world, victim, rng):
         self.w, self.victim, self.rng = world, victim, rng
         relay_port, exporter_port = free_port(), free_port()
-        self.exporter = world.role('exporter', exporter__listen=f'127.0.0.1:{exporter_port}')
+        # No file goes before it was read, and none takes another's inode.
+        self.exporter = world.role('exporter', exporter__listen=f'127.0.0.1:{exporter_port}',
+                                   exporter__files_keep='1000')
         self.relay = world.role('relay', relay__listen=f'127.0.0.1:{relay_port}',
                                 relay__http_listen='',
                                 relay__next=f'127.0.0.1:{exporter_port}')
@@ -47,7 +49,8 @@ class Kills:
         self.worked = {}
 
     def producer(self):
-        return self.w.producer(burst=self.rng.randint(20, 60), pause_ms=self.rng.randint(5, 15))
+        return self.w.producer(burst=self.rng.randint(20, 60),
+                               pause_ms=self.rng.randint(20, 60))
 
     def unacknowledged(self):
         if self.victim == 'exporter':
