@@ -223,7 +223,7 @@ def a_lane_outlives_its_process_until_an_agent_comes(h):
     check('its lane is there', path is not None)
     head, = words_at(path, HEAD_AT, '<Q')
     check('it is 90 % full', lane * 0.88 < head <= lane, head)
-    time.sleep(3)           # the claim: nobody is there for so long
+    time.sleep(10)          # the claim: nobody is there for so long
     h.all()
     h.all_arrive([child.side])
     equal('worker_died', h.daemon.counters('agent')['worker_died'], 1)
