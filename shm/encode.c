@@ -3,12 +3,22 @@
 
 #include "shm/encode.h"
 
+#include <assert.h>
+
 #define KEY_MAX		255u
 #define ELEMENTS_MAX	65000u
 /* A key's header, a value's header and the least a value may become. */
 #define FIELD_WORST	24u
 /* Array, time, map16, level, message's key and header, what a cut adds. */
 #define RECORD_WORST	128u
+
+/* What a map's and an array's type have when this is added, and flat ones
+   have not; NULL and what is no type may. */
+#define NESTED_STEP	2u
+#define NESTED_BIT	8u
+static_assert(EMPLOG_T_BYTES + NESTED_STEP < NESTED_BIT &&
+    ((EMPLOG_T_MAP + NESTED_STEP) & NESTED_BIT) != 0 &&
+    ((EMPLOG_T_ARRAY + NESTED_STEP) & NESTED_BIT) != 0, "nested");
 
 /* ---- appends; room was reserved ---- */
 
@@ -41,26 +51,31 @@ static inline uint8_t *
 put_bytes(uint8_t *p, const void *src, size_t n)
 {
 	const uint8_t *s = src;
-	uint64_t a[4], b[4];
+	text_v16 v[4];
+	uint64_t a, b;
 	uint32_t c, d;
 
 	if (n > 64) {
 		memcpy(p, s, n);
 	} else if (n > 32) {
-		memcpy(a, s, 32);
-		memcpy(b, s + n - 32, 32);
-		memcpy(p, a, 32);
-		memcpy(p + n - 32, b, 32);
+		v[0] = text_load16(s);
+		v[1] = text_load16(s + 16);
+		v[2] = text_load16(s + n - 32);
+		v[3] = text_load16(s + n - 16);
+		memcpy(p, &v[0], 16);
+		memcpy(p + 16, &v[1], 16);
+		memcpy(p + n - 32, &v[2], 16);
+		memcpy(p + n - 16, &v[3], 16);
 	} else if (n >= 16) {
-		memcpy(a, s, 16);
-		memcpy(b, s + n - 16, 16);
-		memcpy(p, a, 16);
-		memcpy(p + n - 16, b, 16);
+		v[0] = text_load16(s);
+		v[1] = text_load16(s + n - 16);
+		memcpy(p, &v[0], 16);
+		memcpy(p + n - 16, &v[1], 16);
 	} else if (n >= 8) {
-		memcpy(a, s, 8);
-		memcpy(b, s + n - 8, 8);
-		memcpy(p, a, 8);
-		memcpy(p + n - 8, b, 8);
+		memcpy(&a, s, 8);
+		memcpy(&b, s + n - 8, 8);
+		memcpy(p, &a, 8);
+		memcpy(p + n - 8, &b, 8);
 	} else if (n >= 4) {
 		memcpy(&c, s, 4);
 		memcpy(&d, s + n - 4, 4);
@@ -201,7 +216,6 @@ fields_worst(const struct emplog_field *f, size_t n, size_t cap,
 static uint64_t
 flat_worst(const struct encode_in *in)
 {
-	const unsigned nested = 1u << EMPLOG_T_MAP | 1u << EMPLOG_T_ARRAY;
 	const struct emplog_field *f = in->fields, *end = f + in->n;
 	uint64_t sum = in->message_len, all = sum;
 	unsigned seen = 0;
@@ -209,11 +223,11 @@ flat_worst(const struct encode_in *in)
 	if (in->n_head > 0 || in->n > TEXT_CAP / FIELD_WORST)
 		return 0;
 	for (; f < end; f++) {
-		seen |= 1u << (f->type & 31);
+		seen |= f->type + NESTED_STEP;
 		all |= f->len;	/* their sum alone might wrap */
 		sum += f->key_len + f->len;	/* a number's is 0, or no harm */
 	}
-	if ((seen & nested) != 0 || all > TEXT_CAP || sum > TEXT_CAP)
+	if ((seen & NESTED_BIT) != 0 || all > TEXT_CAP || sum > TEXT_CAP)
 		return 0;
 	return RECORD_WORST + sum + in->extra_len + FIELD_WORST * in->n;
 }
@@ -416,22 +430,25 @@ static const struct level_text {
 	[EMPLOG_FATAL] = { "\xa5" "level" "\xa5" "fatal" "\xa7" "message", 20 },
 };
 
+/* Where in a record's front its parts are; the pairs are written last. */
+#define TIME_AT		3
+#define PAIRS_AT	12
+#define FRONT_LEN	14
+
 static inline uint8_t *
 put_front(uint8_t *p, const struct encode_in *in)
 {
+	static const uint8_t start[FRONT_LEN] = { 0x92, 0xd7, 0x00,
+	    [PAIRS_AT - 1] = 0xde };
 	const struct level_text *l = &level_text[in->level];
 
-	*p++ = 0x92;
-	*p++ = 0xd7;
-	*p++ = 0x00;
-	p = put_be32(p, (uint32_t)(in->wall_ns / 1000000000u));
-	p = put_be32(p, (uint32_t)(in->wall_ns % 1000000000u));
-	*p++ = 0xde;
-	p += 2;			/* pairs: written last */
+	memcpy(p, start, sizeof(start));
+	(void)put_be64(p + TIME_AT, (in->wall_ns / 1000000000u) << 32 |
+	    in->wall_ns % 1000000000u);
+	p += FRONT_LEN;
 	memcpy(p, l->s, sizeof(l->s));
 	return p + l->n;
 }
-#define PAIRS_AT	12	/* in what put_front() writes */
 
 static uint8_t *
 put_cut(uint8_t *p, const struct text_notes *notes)
@@ -455,7 +472,8 @@ encode_put(uint8_t *p, const struct encode_in *in, size_t cap,
 
 	p = put_front(p, in);
 	p = put_text(p, in->message, in->message_len, &c);
-	p = put_fields(p, in->head, n_head, &c);
+	if (n_head > 0)
+		p = put_fields(p, in->head, n_head, &c);
 	p = put_fields(p, in->fields, n, &c);
 	p = put_bytes(p, in->extra, in->extra_len);
 	pairs = 2 + n_head + n + in->extra_pairs;

@@ -27,9 +27,14 @@
 
 #define ENCODE_DEPTH	16
 
+/*
+ * Without holes and to be initialised whole: what a compiler clears in wide
+ * stores comes back late to the narrower loads that follow.
+ */
 struct encode_in {
 	uint64_t	 wall_ns;
 	uint32_t	 level;		/* enum emplog_level */
+	uint32_t	 extra_len;
 	const char	*message;
 	size_t		 message_len;
 	const struct emplog_field *head; /* the library's own, first */
@@ -37,8 +42,7 @@ struct encode_in {
 	const struct emplog_field *fields;
 	size_t		 n;
 	const uint8_t	*extra;		/* pairs encoded before, verbatim */
-	uint32_t	 extra_len;
-	uint32_t	 extra_pairs;
+	size_t		 extra_pairs;
 };
 
 /*

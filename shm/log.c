@@ -188,8 +188,9 @@ printed(const struct emplog *log, uint32_t level, int r)
 	    (r == -ENOSYS || level >= EMPLOG_WARN);
 }
 
-int
-log_write(struct emplog *log, struct encode_in *in, bool job_end)
+/* Inline: once for emplog_log_at(), where each call counts, once for all. */
+static inline __attribute__((always_inline)) int
+put(struct emplog *log, const struct encode_in *in, bool job_end)
 {
 	struct lease *lease = pool_lease();
 	struct lane *l;
@@ -200,9 +201,6 @@ log_write(struct emplog *log, struct encode_in *in, bool job_end)
 		return -EBUSY;
 	}
 	lease_enter(lease);
-	in->extra = log->extra;
-	in->extra_len = log->extra_len;
-	in->extra_pairs = log->extra_pairs;
 	l = pool_take(lease, in->wall_ns, in->level, &r);
 	if (l != NULL) {
 		if (atomic_load_explicit(&l->gap, memory_order_relaxed) != 0)
@@ -216,6 +214,15 @@ log_write(struct emplog *log, struct encode_in *in, bool job_end)
 	    printed(log, in->level, r))
 		console_put(pool.conf.sys, in);
 	return r;
+}
+
+int
+log_write(struct emplog *log, struct encode_in *in, bool job_end)
+{
+	in->extra = log->extra;
+	in->extra_len = log->extra_len;
+	in->extra_pairs = log->extra_pairs;
+	return put(log, in, job_end);
 }
 
 int
@@ -234,12 +241,17 @@ emplog_log_at(struct emplog *log, enum emplog_level level, uint64_t wall_ns,
 		.wall_ns = wall_ns != 0 ? wall_ns :
 		    pool.conf.sys->wall_ns(pool.conf.sys->arg),
 		.level = level,
+		.extra_len = log->extra_len,
 		.message = message,
 		.message_len = message == NULL ? 0 : message_len,
+		.head = NULL,
+		.n_head = 0,
 		.fields = fields,
 		.n = n,
+		.extra = log->extra,
+		.extra_pairs = log->extra_pairs,
 	};
-	return log_write(log, &in, false);
+	return put(log, &in, false);
 }
 
 int

@@ -397,7 +397,7 @@ take_any(struct lease *lease)
 	return NULL;
 }
 
-static struct lane *
+static __attribute__((noinline)) struct lane *
 take_slow(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
 {
 	struct lane *l;

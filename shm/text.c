@@ -174,10 +174,34 @@ has_run(const char *s, size_t n)
 	return false;
 }
 
+/* A space behind an r or R: perhaps Bearer's. */
+static text_v16
+r_space(struct text_pairs v)
+{
+	return (text_v16)(((v.a | 0x20) == 'r') & (v.b == ' '));
+}
+
+static bool
+has_r_space(const char *s, size_t n)
+{
+	text_v16 hit;
+	size_t i;
+
+	if (n < 9)	/* "Bearer xx" */
+		return false;
+	if (n <= 17)
+		return text_any(r_space(text_pairs8(s, n)));
+	hit = r_space(text_pairs16(s + n - 17));
+	for (i = 0; i + 17 < n; i += 16)
+		hit |= r_space(text_pairs16(s + i));
+	return text_any(hit);
+}
+
 bool
 text_tainted(const char *s, size_t n)
 {
-	return has_token(s, n) || (n >= TEXT_RUN && has_run(s, n));
+	return (has_r_space(s, n) && has_token(s, n)) ||
+	    (n >= TEXT_RUN && has_run(s, n));
 }
 
 /*

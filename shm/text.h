@@ -71,6 +71,15 @@ text_load4(const char *p)
 	return v;
 }
 
+static inline text_v16
+text_load16(const void *p)
+{
+	text_v16 v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
 static inline struct text_pairs
 text_pairs16(const char *p)
 {
@@ -103,12 +112,19 @@ text_pairs4(const char *p, size_t n)
 	};
 }
 
+/* Of bytes that are 0 or 255: is there one of 255? */
 static inline bool
 text_any(text_v16 v)
 {
+#ifdef __SSE2__
+	typedef char v16 __attribute__((vector_size(16)));
+
+	return __builtin_ia32_pmovmskb128((v16)v) != 0;
+#else
 	text_v2 hit = (text_v2)v;
 
 	return (hit[0] | hit[1]) != 0;
+#endif
 }
 
 /*
@@ -136,32 +152,31 @@ text_key_secret(const char *k, size_t n)
 	    text_key_check(k, n);
 }
 
-/* A space behind an r or R: perhaps Bearer's. */
-static inline text_v16
-text_r_space(struct text_pairs v)
+/* Of 9 bytes and more: is there any?  Ids, names and words have none. */
+static inline bool
+text_has_space(const char *s, size_t n)
 {
-	return (text_v16)(((v.a | 0x20) == 'r') & (v.b == ' '));
+	text_v16 hit;
+	size_t i;
+
+	if (n < 16)
+		return text_any((text_v16)((text_v16)(text_v2){
+		    text_load8(s), text_load8(s + n - 8) } == ' '));
+	hit = (text_v16)(text_load16(s + n - 16) == ' ');
+	for (i = 0; i + 16 < n; i += 16)
+		hit |= (text_v16)(text_load16(s + i) == ' ');
+	return text_any(hit);
 }
 
 /* Could s be stored as it is?  false is no promise that it cannot. */
 static inline bool
 text_plain(const char *s, size_t n)
 {
-	text_v16 hit;
-	size_t i;
-
 	if (n >= TEXT_RUN)
 		return false;
 	if (n < 9)	/* "Bearer xx" */
 		return true;
-	if (n <= 17) {
-		hit = text_r_space(text_pairs8(s, n));
-	} else {
-		hit = text_r_space(text_pairs16(s + n - 17));
-		for (i = 0; i + 17 < n; i += 16)
-			hit |= text_r_space(text_pairs16(s + i));
-	}
-	return !text_any(hit) || !text_tainted(s, n);
+	return !text_has_space(s, n) || !text_tainted(s, n);
 }
 
 #endif
