@@ -26,6 +26,8 @@ batch_trim(struct batch *b)
 	env_free(b->env, b->raw);
 	env_free(b->env, b->packed);
 	otlp_batch_free(&b->otlp);
+	libdeflate_free_compressor(b->gzip);
+	b->gzip = NULL;
 	b->raw = b->packed = NULL;
 	b->raw_cap = b->packed_cap = 0;
 	b->body = (struct bytes){ 0 };
@@ -265,22 +267,21 @@ batch_one_dataset(struct batch *b, const struct norm_conf *conf,
 static int
 gzip_body(struct batch *b)
 {
-	struct libdeflate_compressor *z;
 	size_t need, n = 0;
 
-	z = libdeflate_alloc_compressor(GZIP_LEVEL);
-	if (z == NULL)
+	if (b->gzip == NULL)
+		b->gzip = libdeflate_alloc_compressor(GZIP_LEVEL);
+	if (b->gzip == NULL)
 		return -ENOMEM;
-	need = libdeflate_gzip_compress_bound(z, b->body.n);
+	need = libdeflate_gzip_compress_bound(b->gzip, b->body.n);
 	if (need > b->packed_cap) {
 		env_free(b->env, b->packed);
 		b->packed = env_alloc(b->env, need);
 		b->packed_cap = b->packed == NULL ? 0 : need;
 	}
 	if (b->packed != NULL)
-		n = libdeflate_gzip_compress(z, b->body.p, b->body.n,
+		n = libdeflate_gzip_compress(b->gzip, b->body.p, b->body.n,
 		    b->packed, b->packed_cap);
-	libdeflate_free_compressor(z);
 	if (n == 0)
 		return -ENOMEM;
 	b->body = bytes_of(b->packed, n);

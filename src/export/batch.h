@@ -21,6 +21,7 @@
 #define BATCH_RANGES_MAX	40	/* log2 of records, and some */
 
 struct env;
+struct libdeflate_compressor;
 struct queue;
 
 struct batch_frame {
@@ -42,6 +43,7 @@ struct batch {
 	struct batch_range range[BATCH_RANGES_MAX];	/* top: current */
 	unsigned	 range_n;
 	struct otlp_batch *otlp;
+	struct libdeflate_compressor *gzip;
 	uint8_t		*packed;	/* gzip of the request */
 	size_t		 packed_cap;
 	/* what is sent: set by batch_encode() */
