@@ -492,33 +492,13 @@ export_free(struct export **ep)
 	*ep = NULL;
 }
 
-/* What became of the records taken, whatever it was. */
-static uint64_t
-settled(const struct export *e)
-{
-	const struct counters *c = &e->env->ctr;
-
-	return ctr_get(c, CTR_export_done_records) +
-	    ctr_get(c, CTR_export_rejected_records) +
-	    ctr_get(c, CTR_export_dead_records) +
-	    ctr_get(c, CTR_export_bad_records) +
-	    ctr_get(c, CTR_export_group_marks);
-}
-
-bool
-export_conserves(const struct export *e)
-{
-	return ctr_get(&e->env->ctr, CTR_export_taken_records) ==
-	    settled(e) + ctr_get(&e->env->ctr, CTR_export_held_records);
-}
-
 static void
 opened(struct export *e, int res)
 {
 	e->running = res == 0;
 	/* What was under way at the last end is taken from the queue again. */
 	ctr_set(ctr(e), CTR_export_held_records, 0);
-	ctr_set(ctr(e), CTR_export_taken_records, settled(e));
+	ctr_set(ctr(e), CTR_export_taken_records, export_settled(e));
 	e->ready(e->ready_arg, res);
 	export_pump(e);
 }

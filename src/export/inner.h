@@ -97,6 +97,8 @@ void	 export_pump(struct export *e);
 /* outcome.c */
 /* The last words of backend, curl or file system. */
 void	 export_say(struct export *e, const char *words);
+/* What became of the records taken, whatever it was. */
+uint64_t export_settled(const struct export *e);
 void	 slot_wait(struct slot *s, uint64_t ns);
 /* Counts the current range as delivered, but for rejected ones. */
 void	 slot_count(struct slot *s, uint64_t rejected);

@@ -128,6 +128,27 @@ slot_accepted(struct slot *s, uint64_t rejected, const char *words)
 	slot_range_done(s);
 }
 
+/* ---- the account ---- */
+
+uint64_t
+export_settled(const struct export *e)
+{
+	const struct counters *c = &e->env->ctr;
+
+	return ctr_get(c, CTR_export_done_records) +
+	    ctr_get(c, CTR_export_rejected_records) +
+	    ctr_get(c, CTR_export_dead_records) +
+	    ctr_get(c, CTR_export_bad_records) +
+	    ctr_get(c, CTR_export_group_marks);
+}
+
+bool
+export_conserves(const struct export *e)
+{
+	return ctr_get(&e->env->ctr, CTR_export_taken_records) ==
+	    export_settled(e) + ctr_get(&e->env->ctr, CTR_export_held_records);
+}
+
 /* ---- dead letters ---- */
 
 /* It waits with its request: told once a minute, for that may stop all. */
