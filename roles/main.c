@@ -155,8 +155,9 @@ read_options(struct opts *o, int argc, char **argv, int *ret_status)
 		case 'i':
 			snprintf(o->io_set, sizeof(o->io_set), "common.io=%s",
 			    optarg);
-			optarg = o->io_set;
-			/* fallthrough */
+			if (add_set(o, o->io_set) < 0)
+				return 1;
+			break;
 		case 's':
 			if (add_set(o, optarg) < 0)
 				return 1;
