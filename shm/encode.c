@@ -494,3 +494,28 @@ encode_pair(uint8_t *p, const char *key, const char *value)
 	p = put_str(p, key, min_size(strlen(key), KEY_MAX));
 	return put_str(p, value, min_size(strlen(value), KEY_MAX));
 }
+
+uint8_t *
+encode_number(uint8_t *p, const char *key, double v)
+{
+	p = put_str(p, key, min_size(strlen(key), KEY_MAX));
+	if (v >= -9e15 && v <= 9e15 && (double)(int64_t)v == v)
+		return put_int(p, (int64_t)v);
+	return put_double(p, v);
+}
+
+void
+encode_more(uint8_t *p, unsigned pairs)
+{
+	uint16_t n;
+
+	memcpy(&n, p + PAIRS_AT, sizeof(n));
+	put_be16(p + PAIRS_AT, (uint16_t)(__builtin_bswap16(n) + pairs));
+}
+
+void
+encode_stamp(uint8_t *p, uint64_t wall_ns)
+{
+	p = put_be32(p + 3, (uint32_t)(wall_ns / 1000000000u));
+	put_be32(p, (uint32_t)(wall_ns % 1000000000u));
+}

@@ -5,7 +5,7 @@
  * What:     [EventTime, {level, message, fields ..., extra}], the text rules
  *           of text.h applied; sized at its worst first, so that the room is
  *           reserved once and nothing is checked while writing.
- * Used by:  shm/log.c, shm/ident.c, shm/console.c.
+ * Used by:  shm/log.c, shm/ident.c, shm/console.c, shm/loan.c.
  * Never:    allocates, or writes beyond what encode_worst() said.
  *
  *   92                         array of 2
@@ -58,5 +58,13 @@ uint8_t	*encode_put(uint8_t *p, const struct encode_in *in, size_t cap,
 /* One pair of short texts (<= 255 bytes each), for identities. */
 uint8_t	*encode_pair(uint8_t *p, const char *key, const char *value);
 #define ENCODE_PAIR_MAX	(2 * (2 + 255))
+/* A short key and a number, whole ones as integers: at most key + 10 bytes. */
+uint8_t	*encode_number(uint8_t *p, const char *key, double v);
+/* More pairs were put behind the record at p: its count says so. */
+void	 encode_more(uint8_t *p, unsigned pairs);
+/* The wall time of the record at p, set late. */
+void	 encode_stamp(uint8_t *p, uint64_t wall_ns);
+/* Bytes of a record before its first pair. */
+#define ENCODE_HEAD	14u
 
 #endif

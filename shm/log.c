@@ -8,8 +8,8 @@
 
 /* ---- refusals and the record that tells them ---- */
 
-static void
-refuse(struct lane *l, uint32_t level, uint64_t bytes, uint64_t wall_ns)
+void
+log_refuse(struct lane *l, uint32_t level, uint64_t bytes, uint64_t wall_ns)
 {
 	struct lane_producer *p = l->w.prod;
 
@@ -125,8 +125,8 @@ log_gap(struct lane *l, uint64_t wall_ns, uint64_t reserve)
 
 /* ---- one record ---- */
 
-static uint64_t
-reserve_for(const struct writer *w, uint32_t level, bool job_end)
+uint64_t
+log_reserve(const struct writer *w, uint32_t level, bool job_end)
 {
 	if (job_end)
 		return 0;
@@ -134,8 +134,8 @@ reserve_for(const struct writer *w, uint32_t level, bool job_end)
 	    LOG_RESERVE_WARN(w->data_bytes);
 }
 
-static uint64_t
-record_max(const struct writer *w)
+uint64_t
+log_record_max(const struct writer *w)
 {
 	return w->data_bytes / 4 < LANE_RECORD_MAX ? w->data_bytes / 4 :
 	    LANE_RECORD_MAX;
@@ -156,7 +156,7 @@ lane_write(struct lane *l, const struct encode_in *in, bool job_end)
 {
 	struct text_notes notes = { 0 };
 	struct writer *w = &l->w;
-	uint64_t worst, limit = record_max(w);
+	uint64_t worst, limit = log_record_max(w);
 	uint8_t *p, *end;
 	size_t cap;
 
@@ -166,9 +166,9 @@ lane_write(struct lane *l, const struct encode_in *in, bool job_end)
 		    memory_order_relaxed);
 		return -E2BIG;
 	}
-	p = writer_lend(w, worst, reserve_for(w, in->level, job_end));
+	p = writer_lend(w, worst, log_reserve(w, in->level, job_end));
 	if (p == NULL) {
-		refuse(l, in->level, worst, in->wall_ns);
+		log_refuse(l, in->level, worst, in->wall_ns);
 		return -EAGAIN;
 	}
 	end = encode_put(p, in, cap, &notes);

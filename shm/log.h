@@ -4,7 +4,7 @@
  *
  * What:     struct emplog, and log_write(): lane, gap, encoding, refusal by
  *           severity, console.
- * Used by:  shm/emplog.c, shm/log.c, shm/job.c.
+ * Used by:  shm/emplog.c, shm/log.c, shm/job.c, shm/loan.c.
  */
 #ifndef EMPLOG_LOG_H
 #define EMPLOG_LOG_H
@@ -32,6 +32,12 @@ struct emplog {
  */
 #define LOG_RESERVE(data_bytes)		((data_bytes) / 8)
 #define LOG_RESERVE_WARN(data_bytes)	((data_bytes) / 32)
+uint64_t log_reserve(const struct writer *w, uint32_t level, bool job_end);
+/* The largest record this lane takes. */
+uint64_t log_record_max(const struct writer *w);
+/* Counts a record that found no room; under the lane's lock. */
+void	 log_refuse(struct lane *l, uint32_t level, uint64_t bytes,
+	    uint64_t wall_ns);
 
 /* Writes in, which lacks extra; job_end: may use the last byte. */
 int	 log_write(struct emplog *log, struct encode_in *in, bool job_end);

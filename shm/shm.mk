@@ -4,7 +4,7 @@
 
 EMPLOG_SOURCES = shm/console.c shm/emplog.c shm/encode.c shm/encode.h \
 	shm/ident.c shm/ident.h shm/job.c shm/jobs.c shm/jobs.h shm/lane.h \
-	shm/log.c shm/log.h shm/pool.c shm/pool.h shm/ring.c shm/ring.h \
+	shm/loan.c shm/loan.h shm/log.c shm/log.h shm/pool.c shm/pool.h shm/ring.c shm/ring.h \
 	shm/sys.h shm/sys_os.c shm/text.c shm/text.h shm/writer.c shm/writer.h
 
 noinst_LIBRARIES += libemplog_parts.a
@@ -33,6 +33,12 @@ TESTS += tests/test_writer
 tests_test_writer_SOURCES = tests/test_writer.c tests/shm_kit.h
 tests_test_writer_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_writer_LDADD = $(SHM_TEST_LIBS)
+
+check_PROGRAMS += tests/test_loan
+TESTS += tests/test_loan
+tests_test_loan_SOURCES = tests/test_loan.c tests/shm_kit.h
+tests_test_loan_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_loan_LDADD = $(SHM_TEST_LIBS)
 
 EXTRA_PROGRAMS += tests/bench/bench_log
 tests_bench_bench_log_SOURCES = tests/bench/bench_log.c
