@@ -313,6 +313,15 @@ loan_record_max(const struct loan *l)
 	return log_record_max(&l->lane.w);
 }
 
+const uint8_t *
+loan_identity(const struct loan *l, uint32_t *ret_len)
+{
+	const struct lane_head *h = l->lane.w.head;
+
+	*ret_len = h->identity_len <= LANE_IDENTITY_MAX ? h->identity_len : 0;
+	return h->identity;
+}
+
 const char *
 loan_path(const struct loan *l)
 {

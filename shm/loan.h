@@ -70,6 +70,8 @@ uint64_t loan_at(const struct loan *loan);
 uint64_t loan_room(struct loan *loan, uint32_t level, bool job_end);
 /* The largest record it takes. */
 uint64_t loan_record_max(const struct loan *loan);
+/* What the lane's head says of its process: a msgpack map. */
+const uint8_t *loan_identity(const struct loan *loan, uint32_t *ret_len);
 /* The lane's file. */
 const char *loan_path(const struct loan *loan);
 /* The ring's directory was missing and is this user's own now. */

@@ -123,15 +123,19 @@ words_set(struct inst *in, int result)
 static void
 view_drop(struct inst *in)
 {
+	napi_handle_scope scope;
 	napi_value v = NULL;
 
-	if (in->view == NULL)
+	/* A cleanup hook is called outside of any scope. */
+	if (in->view == NULL ||
+	    napi_open_handle_scope(in->env, &scope) != napi_ok)
 		return;
 	if (napi_get_reference_value(in->env, in->view, &v) == napi_ok &&
 	    v != NULL)
 		(void)napi_detach_arraybuffer(in->env, v);
 	(void)napi_delete_reference(in->env, in->view);
 	in->view = NULL;
+	(void)napi_close_handle_scope(in->env, scope);
 }
 
 /* The words stay; JavaScript sees no room in them any more. */
@@ -218,20 +222,25 @@ view_make(struct inst *in, napi_value *ret_view)
 }
 
 static napi_value
-open_result(struct inst *in, napi_value view, const char *ring_dir)
+open_result(struct inst *in, napi_value view)
 {
-	napi_value o = NULL;
+	uint32_t n;
+	const uint8_t *identity = loan_identity(in->loan, &n);
+	napi_value o = NULL, v = NULL;
+	void *p = NULL;
 
 	(void)napi_create_object(in->env, &o);
+	if (napi_create_arraybuffer(in->env, n, &p, &v) == napi_ok && n > 0)
+		memcpy(p, identity, n);
+	set(in->env, o, "identity", v);
 	set(in->env, o, "data", view);
 	set(in->env, o, "path", text(in->env, loan_path(in->loan)));
-	set(in->env, o, "ringDir", text(in->env, ring_dir));
 	set(in->env, o, "madeRing", number(in->env,
 	    loan_made_ring(in->loan)));
 	return o;
 }
 
-/* open(options): { data, path, ... } or -errno. */
+/* open(options): { data, path, ... } or -errno; sets ringDirUsed in it. */
 static napi_value
 js_open(napi_env env, napi_callback_info info)
 {
@@ -248,6 +257,8 @@ js_open(napi_env env, napi_callback_info info)
 	if (r == 0)
 		r = conf_fill(env, a[0], id, conf);
 	if (r == 0)
+		set(env, a[0], "ringDirUsed", text(env, conf->ring_dir));
+	if (r == 0)
 		r = loan_open(&in->loan, conf);
 	if (r == 0)
 		r = view_make(in, &view);
@@ -257,7 +268,7 @@ js_open(napi_env env, napi_callback_info info)
 	} else {
 		words_set(in, 0);
 		in->word[W_RECORD_MAX] = (int32_t)loan_record_max(in->loan);
-		v = open_result(in, view, conf->ring_dir);
+		v = open_result(in, view);
 	}
 	free(id);
 	free(conf);
@@ -279,7 +290,7 @@ js_view(napi_env env, napi_callback_info info)
 		lane_end(in, true);
 		return NULL;
 	}
-	return open_result(in, v, "");
+	return open_result(in, v);
 }
 
 /* ---- records ---- */
