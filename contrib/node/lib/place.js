@@ -45,8 +45,11 @@ function setMemory(arrayBuffer) {
 
 // ---- texts ----
 
+const BEARER = /bearer +[0-9A-Za-z+/=_.~-]/i;
+
+// The expression only where an r and a space say so: nearly nowhere.
 function bearer(s) {
-	return s.indexOf('r ') >= 0 || s.indexOf('R ') >= 0;
+	return (s.indexOf('r ') >= 0 || s.indexOf('R ') >= 0) && BEARER.test(s);
 }
 
 function putLong(p, s, n) {
@@ -94,15 +97,18 @@ function putText(p, s) {
 		return putEncoded(p, s, n);
 	const q = n < 32 ? p + 1 : p + 2;
 	let before = 0;
+	let suspect = false;
 	for (let i = 0; i < n; i++) {
 		const c = s.charCodeAt(i);
 		if (c > 127)
 			return putEncoded(p, s, n);
 		if (c === 32 && (before | 32) === 114)
-			return -1;	// perhaps Bearer's
+			suspect = true;
 		u8[q + i] = c;
 		before = c;
 	}
+	if (suspect && BEARER.test(s))
+		return -1;
 	if (n < 32) {
 		u8[p] = 0xa0 | n;
 	} else {
