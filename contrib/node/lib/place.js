@@ -32,6 +32,7 @@ let buf = Buffer.alloc(0);
 let view = new DataView(new ArrayBuffer(0));
 let limit = 0;
 let elements = 0;		// as many fields as fields_worst() would count
+let hidden = 0;			// bytes of what was redacted, at the most
 let redacted = 0;
 let idAt = 0;			// of the job's id, and how long it is
 let idLength = 0;
@@ -272,6 +273,7 @@ function putSecret(p, v) {
 		return -1;
 	u8.set(REDACTED, p);
 	redacted++;
+	hidden += 3 * v.length;
 	return p + REDACTED.length;
 }
 
@@ -309,7 +311,7 @@ function putId(p, jobId) {
  */
 function place(start, room, recordMax, template, message, who, jobId, data, extra, fieldOf) {
 	limit = start + (room < recordMax ? room : recordMax) - TAIL;
-	elements = redacted = idLength = 0;
+	elements = redacted = hidden = idLength = 0;
 	timed = false;
 	let n = template.pairs;
 	let p = start + template.first.length;
@@ -374,8 +376,8 @@ function place(start, room, recordMax, template, message, who, jobId, data, extr
 	u8[start + HEAD_BYTES - 2] = n >> 8;
 	u8[start + HEAD_BYTES - 1] = n;
 	// Else strings would have to be cut shorter: encode_worst()'s sum.
-	return n > 4096 || p - start + RECORD_WORST + FIELD_WORST * elements > recordMax ? -1 :
-	    p - start;
+	return n > 4096 || p - start + RECORD_WORST + FIELD_WORST * elements + hidden > recordMax ?
+	    -1 : p - start;
 }
 
 // Bytes packed elsewhere.

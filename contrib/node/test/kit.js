@@ -218,7 +218,7 @@ function retire(file) {
 
 /*
  * Runs a script with `emplog` and `logger` in it to its end:
- * {code, signal, out, err, ms}.
+ * {code, signal, out, err, said, ms}.
  */
 function child(script, env, args = [], ms = 60000) {
 	const head = 'const emplog = require(process.env.EMPLOG_PACKAGE);' +
@@ -240,7 +240,10 @@ function run(command, args, env, ms = 60000, options = {}) {
 		p.on('error', reject);
 		p.on('close', (code, signal) => {
 			clearTimeout(timer);
-			resolve({ code, signal, out, err, ms: performance.now() - start });
+			// What the package says of itself comes when it may.
+			const ours = /emplog: [^\n]*\n/g;
+			resolve({ code, signal, out, err: err.replace(ours, ''),
+				said: (err.match(ours) ?? []).join(''), ms: performance.now() - start });
 		});
 	});
 }
