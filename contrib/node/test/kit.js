@@ -175,7 +175,7 @@ function lane(file) {
 			jobs.push(b.toString('utf8', j + 32, j + 32 + b.readUInt32LE(j + 4)));
 	}
 	const word = (at) => Number(b.readBigUInt64LE(HEAD_AT + at));
-	return { file, size, head, tail, bytes, jobs, flags: b.readUInt32LE(56),
+	return { file, size, created: b.readBigUInt64LE(48), head, tail, bytes, jobs, flags: b.readUInt32LE(56),
 		identity: new Reader(b.subarray(512)).value(),
 		records: word(8), refused: [0, 1, 2, 3, 4, 5].map((i) => word(64 + 8 * i)),
 		told: [0, 1, 2, 3, 4, 5].map((i) => word(136 + 8 * i)), shortened: word(184),
@@ -189,9 +189,10 @@ function lanes(dir) {
 		.map((f) => lane(path.join(dir, f)));
 }
 
-// All that lies in a ring's lanes, in the order of time.
+// All that lies in a ring's lanes, the older lane first.
 function read(dir) {
-	return lanes(dir).flatMap((l) => records(l.bytes)).sort((a, b) => a.time - b.time);
+	return lanes(dir).sort((a, b) => (a.created < b.created ? -1 : 1))
+		.flatMap((l) => records(l.bytes));
 }
 
 function word(file, at, value) {

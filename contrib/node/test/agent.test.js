@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: ISC
+'use strict';
+/*
+ * Claims: records go from JavaScript through a real agent, relay and exporter
+ * to a file, once each, by lane and by HTTP; a killed worker is reported with
+ * its jobs; an agent that stops and comes again costs no record.
+ */
+
+const assert = require('node:assert');
+const fs = require('node:fs');
+const net = require('node:net');
+const path = require('node:path');
+const { test } = require('node:test');
+const { spawn } = require('node:child_process');
+const kit = require('./kit');
+
+const EMPLOGD = path.join(kit.BUILD, 'emplogd');
+const skip = kit.BUILD !== '' && fs.existsSync(EMPLOGD) ? false : 'no emplogd: BUILD_DIR';
+
+function freePort() {
+	return new Promise((resolve) => {
+		const s = net.createServer().listen(0, '127.0.0.1', () => {
+			const { port } = s.address();
+			s.close(() => resolve(port));
+		});
+	});
+}
+
+class Daemon {
+	constructor(dir, ring, ports) {
+		this.log = path.join(dir, 'log');
+		this.state = path.join(dir, 'state');
+		this.http = ports[1];
+		this.args = ['--role=agent,relay,exporter', ...Object.entries({
+			'common.ring_dir': ring, 'common.state_dir': this.state,
+			'agent.relay': `127.0.0.1:${ports[0]}`, 'relay.listen': `127.0.0.1:${ports[0]}`,
+			'agent.http_listen': `127.0.0.1:${ports[1]}`,
+			'relay.http_listen': `127.0.0.1:${ports[2]}` }).map(([k, v]) => `--set=${k}=${v}`)];
+		this.relayHttp = ports[2];
+	}
+
+	async start() {
+		const from = fs.existsSync(this.log) ? fs.statSync(this.log).size : 0;
+		const log = fs.openSync(this.log, 'a');
+		this.process = spawn(EMPLOGD, this.args, { stdio: ['ignore', 'ignore', log],
+			env: kit.envOf({}) });
+		fs.closeSync(log);
+		await kit.waitFor('ready', () => fs.readFileSync(this.log, 'utf8').slice(from)
+			.includes('emplogd: ready'));
+		return this;
+	}
+
+	async stop(signal = 'SIGTERM') {
+		if (this.process.exitCode !== null || this.process.signalCode !== null)
+			return;
+		const end = new Promise((resolve) => this.process.on('exit', resolve));
+		this.process.kill(signal);
+		await end;
+	}
+
+	// Log records as exported: {body, attributes}.
+	exported() {
+		const out = [];
+		for (const f of fs.readdirSync(this.state, { recursive: true })) {
+			if (!String(f).includes('export/'))
+				continue;
+			const file = path.join(this.state, String(f));
+			if (!fs.statSync(file).isFile())
+				continue;
+			for (const line of fs.readFileSync(file, 'utf8').split('\n')) {
+				let o;
+				try {
+					o = JSON.parse(line);
+				} catch {
+					continue;
+				}
+				for (const r of o.resourceLogs ?? [])
+					for (const s of r.scopeLogs)
+						out.push(...s.logRecords.map((x) => ({ text: JSON.stringify(x),
+							body: x.body?.stringValue, resource: JSON.stringify(r.resource) })));
+			}
+		}
+		return out;
+	}
+}
+
+async function daemon(t) {
+	const ring = kit.ring();
+	const d = new Daemon(kit.scratch(), ring, await Promise.all([freePort(), freePort(),
+		freePort()]));
+	await d.start();
+	t.after(() => d.stop());
+	return { d, env: { EMPLOG_RING_DIR: ring, FLUENT_BIT_HOST: '127.0.0.1',
+		FLUENT_BIT_PORT: d.http }, ring };
+}
+
+test('by lane and by HTTP to the exported file, once each', { skip }, async (t) => {
+	const { d, env } = await daemon(t);
+	for (const [how, more] of [['lane', {}], ['http', { EMPLOG_ADDON: '0' }]]) {
+		const c = await kit.child(`
+			for (let i = 0; i < 1000; i++)
+				logger.withJobContext('${how}-' + i).jobCompleted({ duration: i });
+			logger.flush().then(() => process.exit(0));
+			setTimeout(() => {}, 10000);`, { ...env, ...more });
+		assert.strictEqual(c.code, 0, c.err);
+		await kit.waitFor(`all by ${how}`, () => d.exported().length >= (how === 'lane' ? 1000 :
+			2000));
+	}
+	const all = d.exported();
+	for (const how of ['lane', 'http']) {
+		const ids = all.flatMap((r) => r.text.match(new RegExp(`${how}-\\d+`)) ?? []);
+		assert.strictEqual(ids.length, 1000, how);
+		assert.strictEqual(new Set(ids).size, 1000, how);
+	}
+	assert.ok(all.every((r) => r.body === 'Job completed successfully' &&
+		r.resource.includes('machine-m.w')));
+});
+
+test('a killed worker is reported with its job', { skip }, async (t) => {
+	const { d, env } = await daemon(t);
+	const c = await kit.child(`logger.withJobContext('the-job').jobStarted({});
+		process.kill(process.pid, 'SIGKILL');`, env);
+	assert.strictEqual(c.signal, 'SIGKILL');
+	await kit.waitFor('worker_died', () => d.exported().some((r) =>
+		r.text.includes('worker_died') && r.text.includes('the-job')));
+	const ok = await kit.child('logger.info("a clean end"); process.exit(0);', env);
+	assert.strictEqual(ok.code, 0);
+	await kit.waitFor('the other', () => d.exported().some((r) => r.body === 'a clean end'));
+	assert.strictEqual(d.exported().filter((r) => r.text.includes('worker_died')).length, 1);
+});
+
+test('an agent that is killed and comes again costs no record', { skip }, async (t) => {
+	const { d, env } = await daemon(t);
+	const run = kit.child(`
+		let n = 0;
+		const go = () => {
+			for (let i = 0; i < 20; i++) logger.warn('w', { mark: 'n-' + n++ + '-' });
+			if (n < 4000) setTimeout(go, 5); else process.stdout.write(String(emplog.stats().refused));
+		};
+		go();`, env);
+	await kit.waitFor('some', () => d.exported().length > 500);
+	await d.stop('SIGKILL');
+	await d.start();
+	const c = await run;
+	assert.strictEqual(c.code, 0, c.err);
+	assert.strictEqual(c.out, '0');
+	await kit.waitFor('all', () => new Set(d.exported().flatMap((r) =>
+		r.text.match(/n-\d+-/) ?? [])).size === 4000);
+});
+
+test('test-connector-logging.js says where each event arrived', { skip }, async (t) => {
+	const { d, env } = await daemon(t);
+	const script = path.join(kit.PACKAGE, 'test-connector-logging.js');
+	const r = await kit.run(process.execPath, [script, `--emplogd=${EMPLOGD}`], env);
+	assert.strictEqual(r.code, 0, r.out + r.err);
+	assert.match(r.out, /job_received +.*in the lane/);
+	assert.match(r.out, /job_failed +.*in the lane/);
+	const h = await kit.run(process.execPath, [script, `--relay=http://127.0.0.1:${d.relayHttp}`],
+		{ ...env, EMPLOG_ADDON: '0' });
+	assert.strictEqual(h.code, 0, h.out + h.err);
+	assert.match(h.out, /job_completed +.*taken by http/);
+	assert.match(h.out, /POST \/test +.*200/);
+	const none = await kit.run(process.execPath, [script], { EMPLOG_ADDON: '0',
+		FLUENT_BIT_HOST: '127.0.0.1', FLUENT_BIT_PORT: '9' });
+	assert.strictEqual(none.code, 1);
+	assert.match(none.out, /NOT delivered/);
+});
