@@ -511,7 +511,67 @@ def row_idle(seconds=10):
         t.end()
 
 
-ROWS = {'call': row_call, 'agent': row_agent, 'relay': row_relay, 'otlp': row_otlp,
+NODE_PACKAGES = ('winston@3.19.0', 'pino@10.4.0')
+
+
+def node_modules():
+    """Where winston and pino are, brought once into the build; None: npm has none."""
+    cache = os.path.join(BUILD, 'tests/node-modules')
+    if not os.path.exists(os.path.join(cache, 'node_modules/pino')):
+        os.makedirs(cache, exist_ok=True)
+        r = subprocess.run(['npm', 'install', '--ignore-scripts', '--no-audit', '--no-fund',
+                            '--save-exact', '--prefix', cache, *NODE_PACKAGES],
+                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if r.returncode != 0:
+            return None
+    return os.path.abspath(cache)
+
+
+def node_package():
+    """The package as make dist-node makes it, with its addon."""
+    top = os.path.join(BUILD, 'tests/node-package')
+    shutil.rmtree(top, ignore_errors=True)
+    os.makedirs(top)
+    subprocess.run(['make', '-s', '-C', BUILD, 'dist-node'], check=True,
+                   stdout=subprocess.DEVNULL, env={**os.environ, 'MAKEFLAGS': ''})
+    tgz, = glob.glob(os.path.join(BUILD, 'emplog-*.tgz'))
+    subprocess.run(['tar', '-xzf', tgz, '-C', top], check=True)
+    package = os.path.abspath(os.path.join(top, 'package'))
+    subprocess.run(['node', 'install.js'], cwd=package, check=True, stdout=subprocess.DEVNULL)
+    if not os.path.exists(os.path.join(package, 'build/Release/emplog.node')):
+        raise RuntimeError('the addon was not made')
+    return package
+
+
+def row_node():
+    if shutil.which('node') is None or shutil.which('npm') is None:
+        return skip('node', 'no node, no npm')
+    bench = os.path.join(HERE, '../../contrib/node/bench/bench.js')
+    with Peer('ack') as ack, Place() as w:
+        agent_of(w, ack.port)
+        modules = node_modules()
+        env = dict(w.env, EMPLOG_PACKAGE=node_package(), BENCH_FD='2', BENCH_DIR=w.dir)
+        if modules:
+            env['EMPLOG_MODULES'] = modules
+        r = subprocess.run(['node', '--expose-gc', bench], env=env, check=True, timeout=600,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    x = json.loads([line for line in r.stderr.splitlines() if line.startswith(b'{')][-1])
+
+    def us(case):
+        return [v / 1000 for v in x[case]]
+    stringify = statistics.median(us('stringify'))
+    emit('node_call', 'withJobContext().jobCompleted(), 1,000,000 calls, console off, main '
+         'thread', 'us', us('emplog'), 1.2, refused=x['refused'], json_stringify=stringify,
+         load=os.getloadavg()[0])
+    emit('node_by_stringify', 'the same by JSON.stringify of the same record', 'times',
+         [a / b for a, b in zip(x['emplog'], x['stringify'])], 1)
+    beside = {c: statistics.median(us(c)) for c in
+              ('winston_console', 'winston_http', 'pino_file') if c in x}
+    emit('node_console', 'the same, printed too, to /dev/null', 'us', us('emplog_console'), None,
+         **beside)
+
+
+ROWS = {'node': row_node, 'call': row_call, 'agent': row_agent, 'relay': row_relay, 'otlp': row_otlp,
         'http': row_http, 'latency': row_latency, 'idle': row_idle}
 
 
