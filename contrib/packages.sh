@@ -8,7 +8,12 @@ build_packages="gcc make autoconf automake libtool pkg-config liburing-dev
  libjansson-dev libxxhash-dev libdeflate-dev libzstd-dev libsystemd-dev
  check"
 test_packages="$build_packages mandoc groff musl-tools clang libclang-rt-14-dev
- util-linux iproute2 python3 nodejs npm binutils git procps xz-utils"
+ util-linux iproute2 python3 nodejs npm libnode-dev binutils git procps xz-utils"
+
+# Of a node that came from elsewhere, beside it.
+node_headers() {
+	[ -e "$(dirname "$(command -v node || echo /bin/)")/../include/node/node_api.h" ]
+}
 
 need_packages() {
 	missing=
@@ -19,6 +24,7 @@ need_packages() {
 			# these may have come without a package
 			[ "$p" = nodejs ] && command -v node >/dev/null && continue
 			[ "$p" = npm ] && command -v npm >/dev/null && continue
+			[ "$p" = libnode-dev ] && node_headers && continue
 			missing="$missing $p" ;;
 		esac
 	done

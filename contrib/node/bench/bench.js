@@ -21,8 +21,8 @@ const { createRequire } = require('node:module');
 
 const RUNS = 5;
 const CALLS = Number(process.argv[2] ?? 1000000);
-const BURST = 1000;
-const TAIL_AT = 8192, HEAD_AT = 4096;	// shm/lane.h
+const RECORD_BYTES = 320;		// more than one of ours takes
+const TAIL_AT = 8192, HEAD_AT = 4096, DATA_AT = 65536;	// shm/lane.h
 
 const { ConnectorLogger, state, stats } = require(process.env.EMPLOG_PACKAGE ??
     path.join(__dirname, '..'));
@@ -51,18 +51,19 @@ function lane() {
 		fs.readSync(file, word, 0, 8, where);
 		return word.readBigUInt64LE();
 	};
-	return () => {
+	const room = fs.fstatSync(file).size - DATA_AT;
+	return { burst: Math.floor(room / 2 / RECORD_BYTES), drained() {
 		while (at(TAIL_AT) !== at(HEAD_AT))
 			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-	};
+	} };
 }
 
-function burstsOf(call, drained) {
+function burstsOf(call, { burst, drained }) {
 	return (n) => {
 		let spent = 0n;
-		for (let left = n; left > 0; left -= BURST) {
+		for (let left = n; left > 0; left -= burst) {
 			const start = now();
-			call(Math.min(BURST, left));
+			call(Math.min(burst, left));
 			spent += now() - start;
 			drained();
 		}

@@ -7,6 +7,7 @@
  */
 
 const assert = require('node:assert');
+const fs = require('node:fs');
 const http = require('node:http');
 const path = require('node:path');
 const { test } = require('node:test');
@@ -90,6 +91,27 @@ test('a ring that cannot be used: HTTP, and the state says why', async (t) => {
 		FLUENT_BIT_HOST: '127.0.0.1', FLUENT_BIT_PORT: r.port });
 	assert.match(c.err, /^http 127.0.0.1:\d+ \(\/proc\/no\/ring: .+\), circuit closed$/);
 	assert.ok(r.records()[1].duration >= 0);
+});
+
+test('a full ring: HTTP; a lane as soon as one can be had', async (t) => {
+	const r = await receiver(t);
+	const ring = kit.ring();
+	const c = await kit.child(`
+		const fs = require('fs'), ring = process.env.EMPLOG_RING_DIR;
+		process.stdout.write(logger.state);
+		logger.info('by HTTP');
+		fs.unlinkSync(ring);
+		const go = () => { logger.info('again');
+			if (logger.state.startsWith('lane')) process.exit(0); setTimeout(go, 20); };
+		go();`, { EMPLOG_RING_DIR: (fs.writeFileSync(ring, ''), ring),
+		FLUENT_BIT_HOST: '127.0.0.1', FLUENT_BIT_PORT: r.port });
+	assert.strictEqual(c.code, 0, c.err);
+	assert.match(c.out, /^http .*ring: is not a directory\), circuit closed$/);
+	assert.strictEqual(r.records()[0].message, 'by HTTP');
+	assert.strictEqual(kit.read(ring).at(-1).message, 'again');
+	const full = await kit.child('process.stdout.write(logger.state);', {
+		EMPLOG_RING_DIR: kit.ring(), EMPLOGD_COMMON_RING_MAX: '1K' });
+	assert.match(full.out, /^http .*no room for a lane/);
 });
 
 function queue(port, more) {
