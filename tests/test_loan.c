@@ -60,18 +60,34 @@ put(struct loan *l, size_t pad)
 	return loan_publish(l, &rec);
 }
 
-/* The lane's words, read from its file. */
-static struct lane_producer
+/* The producer's words, read from the lane's file. */
+struct words {
+	uint64_t	 head, records;
+	uint64_t	 refused[LANE_SEVERITIES];
+	uint64_t	 told[LANE_SEVERITIES];
+	uint32_t	 closed;
+};
+
+static struct words
 words_of(const char *path)
 {
 	struct lane_producer p;
+	struct words w;
+	unsigned i;
 	int fd = open(path, O_RDONLY);
 
 	ck_assert_int_ge(fd, 0);
 	ck_assert_int_eq(pread(fd, &p, sizeof(p), LANE_PRODUCER_AT),
 	    sizeof(p));
 	close(fd);
-	return p;
+	w.head = atomic_load(&p.head);
+	w.records = atomic_load(&p.records);
+	w.closed = atomic_load(&p.closed);
+	for (i = 0; i < LANE_SEVERITIES; i++) {
+		w.refused[i] = atomic_load(&p.refused[i]);
+		w.told[i] = atomic_load(&p.told[i]);
+	}
+	return w;
 }
 
 static void
@@ -140,7 +156,7 @@ END_TEST
 START_TEST(a_full_lane_counts_and_tells)
 {
 	struct loan *l = NULL;
-	struct lane_producer p;
+	struct words p;
 	uint64_t refused = 0, head;
 	char path[256];
 
@@ -295,7 +311,7 @@ job_state(const char *path)
 
 	ck_assert_int_eq(pread(fd, &j, sizeof(j), LANE_JOBS_AT), sizeof(j));
 	close(fd);
-	return j.state;
+	return atomic_load(&j.state);
 }
 
 START_TEST(jobs_of_any_borrower_are_in_the_first_lane)
