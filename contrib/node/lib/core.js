@@ -10,6 +10,8 @@
  *           into the record that is being written.
  */
 
+const { isMainThread } = require('node:worker_threads');
+
 const text = require('./text');
 const { Pairs, Tamer, tameFields } = require('./tame');
 const { LEVELS, HEAD_BYTES, keyOf, pack, plain, toObject, fixedOf } = require('./encode');
@@ -35,7 +37,7 @@ const DEEP = 3;			// calls inside calls
 const WAITING_MAX = 256;
 const JOBS_MAX = 64;		// as in a lane
 
-const EAGAIN = -11, ENOSYS = -38, E2BIG = -7;
+const EAGAIN = -11, EINVAL = -22, ENOSYS = -38, E2BIG = -7;
 const WHY = { '-28': 'no room for a lane', '-40': 'is a symbolic link',
 	'-20': 'is not a directory', '-13': 'permission denied', '-1': 'belongs to another ' +
 	'user, or others may write to it without the sticky bit', '-27': 'the file size limit ' +
@@ -147,9 +149,11 @@ function atExit() {
 	lines.flush();
 }
 
+// A thread may die of it and the process go on, or somebody handle it.
 function atUncaught(error) {
 	try {
-		if (process.listenerCount('uncaughtException') === 0)
+		if (isMainThread && process.listenerCount('uncaughtException') === 0 &&
+		    !process.hasUncaughtExceptionCaptureCallback())
 			core.addon?.died();
 		module.exports.onUncaught?.(error);
 	} catch {
@@ -269,6 +273,16 @@ function parts(t, message, who, jobId, data, extra) {
 		timed, jobId };
 }
 
+function published(t) {
+	const w = core.words;
+	core.addon.publish();
+	if (w[W_MOVED] !== core.moved)
+		laneMoved();
+	if (w[W_RESULT] === EINVAL)
+		core.lost[t.level]++;
+	return w[W_RESULT];
+}
+
 function publishPacked(t, packed, jobId, timed) {
 	const w = core.words;
 	const bytes = packed.bytes;
@@ -289,10 +303,7 @@ function publishPacked(t, packed, jobId, timed) {
 		    bytes.readUInt16BE(at + 1);
 		w[W_FILL] = timed ? 0 : 1;
 	}
-	core.addon.publish();
-	if (w[W_MOVED] !== core.moved)
-		laneMoved();
-	return w[W_RESULT];
+	return published(t);
 }
 
 function roomFor(t) {
@@ -401,8 +412,12 @@ function emitLong(shared, t, message, who, jobId, data, extra) {
 		later(shared, t, long);
 		return;
 	}
-	if (laneWanted())
-		r = packInto(t, long);
+	if (laneWanted()) {
+		if (core.words[W_MOVED] !== core.moved)
+			laneMoved();
+		if (core.lane)
+			r = packInto(t, long);
+	}
 	if (r === undefined || printed(shared, t.level, r)) {
 		o = objectOf(t, long, shared.identity);
 		if (o === undefined) {
@@ -459,10 +474,7 @@ function publish(t, n) {
 	} else {
 		w[W_EVENT] = 0;
 	}
-	core.addon.publish();
-	if (w[W_MOVED] !== core.moved)
-		laneMoved();
-	return w[W_RESULT];
+	return published(t);
 }
 
 /*
@@ -471,6 +483,10 @@ function publish(t, n) {
  */
 function emitShort(t, message, who, jobId, data, extra) {
 	const w = core.words;
+	if (w[W_MOVED] !== core.moved) {	// an overflowing stack kept us from it
+		laneMoved();
+		return 1;
+	}
 	let room = roomFor(t);
 	if (room < w[W_RECORD_MAX]) {
 		if (room < LEAST && refuse(t, LEAST) !== 1)

@@ -96,6 +96,19 @@ test('an exception somebody handles is no death', () => many('handled', 3,
 		assert.strictEqual(lane.closed, 1);
 	}));
 
+test('an exception that ends a thread is no death of the process', async () => {
+	const dir = kit.ring();
+	const r = await kit.child(`
+		const { Worker } = require('worker_threads');
+		const w = new Worker('new (require(process.env.EMPLOG_PACKAGE)).ConnectorLogger({})' +
+			'.info("t"); throw new Error("in a thread");', { eval: true });
+		logger.info('main');
+		w.on('error', () => {});`, { EMPLOG_RING_DIR: dir });
+	assert.strictEqual(r.code, 0, r.err);
+	assert.ok(kit.lanes(dir).every((l) => l.closed === 1));
+	assert.ok(kit.read(dir).some((x) => x.error === 'in a thread'));
+});
+
 test('the end of the loop: clean, and nothing keeps it from ending', () =>
 	many('end of the loop', Math.ceil(RUNS / 10), '', [], (r, lane) => {
 		assert.strictEqual(r.code, 0);
