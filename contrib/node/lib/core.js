@@ -405,7 +405,19 @@ function print(shared, t, object) {
 	lines.print(shared.console === 'on' ? 1 : 2, lines.lineOf(object, t.level, shared.json));
 }
 
+// A queue without room costs a call next to nothing.
+function refusedByHttp(shared, t, jobId) {
+	if (core.lane || core.http === null || shared.console !== 'off' ||
+	    !core.http.full(t.level, t.jobEnd) || laneWanted())
+		return false;
+	core.http.refuse(t.level);
+	note(t.event, jobId);
+	return true;
+}
+
 function emitLong(shared, t, message, who, jobId, data, extra) {
+	if (refusedByHttp(shared, t, jobId))
+		return;
 	const long = parts(t, message, who, jobId, data, extra);
 	let r, o;
 	if (core.depth > 1) {

@@ -22,6 +22,7 @@ const TIMEOUT_MS = 5000;
 const WAIT_MS = 200;		// doubled with each failure
 const WAIT_MAX_MS = 30000;
 const FAILURES = 5;
+const LEAST = 256;		// of a record
 const OVERHEAD = 64;		// of a queued record beside its text
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 
@@ -61,11 +62,7 @@ class Http {
 	push(level, jobEnd, text) {
 		const bytes = text.length + OVERHEAD;
 		if (this.bytes + bytes > this.room(level, jobEnd)) {
-			const now = Date.now();
-			if (this.untold() === 0)
-				this.gapFirst = now;
-			this.gapLast = now;
-			this.dropped[level]++;
+			this.refuse(level);
 			return false;
 		}
 		this.queue.push({ text, bytes, level });
@@ -73,6 +70,19 @@ class Http {
 		if (this.flying === 0)
 			this.plan(GATHER_MS);
 		return true;
+	}
+
+	refuse(level) {
+		const now = Date.now();
+		if (this.untold() === 0)
+			this.gapFirst = now;
+		this.gapLast = now;
+		this.dropped[level]++;
+	}
+
+	// There is no use in making a record for it.
+	full(level, jobEnd) {
+		return this.bytes + LEAST > this.room(level, jobEnd);
 	}
 
 	untold() {

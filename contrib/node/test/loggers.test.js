@@ -14,7 +14,8 @@ const kit = require('./kit');
 
 const modules = process.env.EMPLOG_MODULES;
 const skip = modules ? false : 'npm brought no packages';
-const NEED = 'const need = require("module").createRequire(process.env.EMPLOG_MODULES + "/x");';
+const NEED = 'const need = require("module").createRequire((process.env.EMPLOG_MODULES ?? "") + ' +
+	'"/x");';
 
 async function ran(script, env = {}) {
 	const dir = kit.ring();
