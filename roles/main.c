@@ -20,13 +20,10 @@
 #include <unistd.h>
 
 #include "config.h"
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #include "admin/admin.h"
 #include "base/must.h"
 #include "config/keys.h"
+#include "loop/notify.h"
 #include "roles/role.h"
 #include "banned.h"
 
@@ -59,6 +56,7 @@ struct process {
 	uint64_t	 until_ns;
 	struct op	 signal_op;
 	struct op	 grace;
+	struct notify	 notify;
 	int		 signal_fd;
 	char		 why[LOOP_WHY];
 };
@@ -69,12 +67,15 @@ tell(void *arg, bool fault, const char *line)
 	fprintf(stderr, "emplogd: %s: %s\n", fault ? "error" : "note", line);
 }
 
+/* A service manager that asked for it. */
 static void
-notify(const char *state)
+tell_manager(struct process *p, const char *state)
 {
-#ifdef HAVE_SYSTEMD
-	(void)sd_notify(0, state);
-#endif
+	int r = notify_tell(&p->notify, state);
+
+	if (r < 0)
+		fprintf(stderr, "emplogd: warning: cannot tell NOTIFY_SOCKET "
+		    "'%s': %s\n", state, strerror(-r));
 }
 
 /* ---- the command line ---- */
@@ -286,7 +287,7 @@ drain(struct process *p)
 	uint64_t grace = conf_num(conf_now(p), KEY_common_grace_ms) * 1000000;
 
 	p->draining = true;
-	notify("STOPPING=1");
+	tell_manager(p, "STOPPING=1");
 	p->until_ns = loop_now(p->loop) + grace - grace / 8;
 	loop_timer(p->loop, &p->grace, loop_now(p->loop) + grace);
 	p->drain_at = 0;
@@ -396,6 +397,8 @@ open_signals(struct process *p)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
+	/* As process 1 of a container it inherits what others leave behind. */
+	signal(SIGCHLD, SIG_IGN);
 	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return p->signal_fd < 0 ? -errno : 0;
 }
@@ -425,7 +428,8 @@ all_ready(struct process *p)
 		n += (size_t)snprintf(names + n, sizeof(names) - n, " %s",
 		    p->role[i]->kind->name);
 	fprintf(stderr, "emplogd: ready:%s (%s)\n", names, p->why);
-	notify("READY=1");
+	tell_manager(p, "READY=1");
+	notify_watch(&p->notify);
 	if (p->opts.check)
 		drain(p);
 }
@@ -510,6 +514,10 @@ start(struct process *p)
 		    "%s; %s\n", strerror(-r), p->why);
 		return 1;
 	}
+	r = notify_open(&p->notify, p->loop, environ);
+	if (r < 0)
+		fprintf(stderr, "emplogd: warning: cannot use NOTIFY_SOCKET: "
+		    "%s\n", strerror(-r));
 	op_init(&p->signal_op, on_signal, p);
 	op_init(&p->grace, grace_over, p);
 	wait_signal(p);
@@ -527,6 +535,7 @@ tear_down(struct process *p)
 		role_free(&p->role[i]);
 	loop_cancel(p->loop, &p->signal_op);
 	loop_cancel(p->loop, &p->grace);
+	notify_close(&p->notify);
 	while (loop_pending(p->loop) > 0)
 		loop_turn(p->loop, true);
 	loop_free(&p->loop);

@@ -156,6 +156,7 @@ backend_case(const char *name, void (*setup)(void))
 	cancel_tests(tc);
 	time_tests(tc);
 	file_tests(tc);
+	notify_tests(tc);
 	return tc;
 }
 

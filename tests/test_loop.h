@@ -40,6 +40,7 @@ void	 net_tests(TCase *tc);
 void	 cancel_tests(TCase *tc);
 void	 time_tests(TCase *tc);
 void	 file_tests(TCase *tc);
+void	 notify_tests(TCase *tc);
 void	 choose_tests(TCase *tc);
 
 #endif

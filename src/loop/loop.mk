@@ -3,6 +3,7 @@
 
 libparts_a_SOURCES += src/loop/loop.h src/loop/backend.h src/loop/loop.c \
 	src/loop/ops.c src/loop/hand.c src/loop/list.c \
+	src/loop/notify.c src/loop/notify.h \
 	src/loop/addr.c src/loop/addr.h \
 	src/loop/timers.c src/loop/timers.h src/loop/choose.c \
 	src/loop/real.c src/loop/real.h src/loop/real_file.c \
@@ -14,6 +15,6 @@ TESTS += tests/test_loop
 tests_test_loop_SOURCES = tests/test_loop.c tests/test_loop.h \
 	tests/test_loop_net.c tests/test_loop_cancel.c \
 	tests/test_loop_time.c tests/test_loop_file.c \
-	tests/test_loop_choose.c
+	tests/test_loop_choose.c tests/test_loop_notify.c
 tests_test_loop_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_loop_LDADD = $(TEST_LIBS)
