@@ -1086,6 +1086,10 @@ START_TEST(a_credential_needs_no_key)
 	put_file("");
 	ck_assert_int_eq(read_as(0, ENV(creds), NONE), 0);
 	ck_assert_str_eq(TEXT(exporter_token), "auth_s");
+	/* what a unit's SetCredential= puts where there is no file */
+	put_bytes(token, "\n", 1);
+	ck_assert_int_eq(read_as(0, ENV(creds), NONE), 0);
+	ck_assert_str_eq(TEXT(exporter_token), "");
 }
 END_TEST
 

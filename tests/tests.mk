@@ -4,6 +4,7 @@
 check_PROGRAMS += tests/e2e/issuer
 tests_e2e_issuer_SOURCES = tests/e2e/issuer.c tests/e2e/side.h
 tests_e2e_issuer_LDADD = libemplog.la $(DEFLATE_LIBS)
+tests_e2e_issuer_LDFLAGS = -static-libtool-libs
 EXTRA_DIST += tests/e2e/world.py tests/e2e/kills.py tests/part-kills.sh
 
 check_PROGRAMS += tests/e2e/fleet
@@ -21,7 +22,7 @@ tests_e2e_no_uring_SOURCES = tests/e2e/no_uring.c
 EXTRA_DIST += tests/e2e/run.py tests/e2e/claims.py tests/e2e/fleet.py \
 	tests/e2e/backend.py tests/e2e/answers.py tests/e2e/decoded.py \
 	tests/e2e/endpoints.py tests/e2e/legacy.py tests/e2e/life.py \
-	tests/e2e/middle.py tests/e2e/verbs.py tests/part-e2e.sh
+	tests/e2e/middle.py tests/e2e/service.py tests/e2e/verbs.py tests/part-e2e.sh
 
 noinst_HEADERS += tests/io.h
 check_PROGRAMS += tests/io_here
@@ -36,6 +37,8 @@ tests_test_race_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_race_LDADD = $(SHM_TEST_LIBS)
 
 EXTRA_DIST += tests/part-install.sh tests/part-demo.sh
+EXTRA_DIST += tests/part-systemd.sh tests/deploy/root.sh \
+	tests/deploy/systemd-boot.sh tests/deploy/systemd-claims.sh
 
 style_tests = tests/t0001-style.sh tests/t0002-layers.sh \
 	tests/t0003-objects.sh tests/t0004-manual.sh \

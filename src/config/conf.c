@@ -473,6 +473,7 @@ find_token(struct reading *rd)
 	    &rd->conf->value[KEY_exporter_token_file];
 	const char *dir = expand_env(rd->src->env, "CREDENTIALS_DIRECTORY");
 	char path[PATH_LEN];
+	struct stat st;
 
 	if (*file->text != '\0') {
 		if (*token->text != '\0' && token->from == file->from)
@@ -483,9 +484,12 @@ find_token(struct reading *rd)
 			take_token_file(rd, file->text, file->from,
 			    place_of(file).text);
 	} else if (*token->text == '\0' && dir != NULL && *dir == '/') {
-		/* LoadCredential=exporter.token says enough. */
+		/*
+		 * LoadCredential=exporter.token says enough; a lone newline
+		 * is what a unit's SetCredential= puts where there is no file.
+		 */
 		snprintf(path, sizeof(path), "%s/exporter.token", dir);
-		if (access(path, F_OK) == 0)
+		if (stat(path, &st) == 0 && st.st_size > 1)
 			take_token_file(rd, path, FROM_FILE, path);
 	}
 	if (token->from == FROM_FILE && rd->open_file &&
