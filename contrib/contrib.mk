@@ -46,3 +46,24 @@ dist-node:
 	rm -rf dist-node.tmp
 .PHONY: dist-node
 CLEANFILES += emplog-$(PACKAGE_VERSION).tgz
+
+# One directory for any glibc from 2.34 on: all but libc comes along.  libtool
+# would reorder the switches to archives, so it is not asked.
+PORTABLE_LINK = $(CC) $(AM_CFLAGS) $(CFLAGS) -Wl,-z,relro -Wl,-z,now
+PORTABLE = contrib/portable
+portable: $(BUILT_SOURCES)
+	$(MAKE) $(AM_MAKEFLAGS) roles/main.$(OBJEXT) libparts.a \
+	    libemplog_parts.a libemplog.la contrib/examples/rest
+	$(MKDIR_P) $(PORTABLE)
+	$(PORTABLE_LINK) -o $(PORTABLE)/emplogd roles/main.$(OBJEXT) \
+	    $(top_srcdir)/$(PORTABLE)/no_gnutls.c \
+	    -Wl,-Bstatic $(PARTS_LIBS) -Wl,-Bdynamic
+	$(PORTABLE_LINK) -o $(PORTABLE)/example contrib/examples/rest.$(OBJEXT) \
+	    contrib/examples/connector.$(OBJEXT) .libs/libemplog.a -lpthread
+	sh $(top_srcdir)/$(PORTABLE)/make.sh $(top_srcdir) $(VERSION) \
+	    $(PORTABLE)/emplogd $(PORTABLE)/example
+.PHONY: portable
+CLEANFILES += $(PORTABLE)/emplogd $(PORTABLE)/example \
+	emplogd-$(VERSION)-linux-*.tar.gz
+EXTRA_DIST += $(PORTABLE)/no_gnutls.c $(PORTABLE)/make.sh $(PORTABLE)/README \
+	tests/part-portable.sh tests/deploy/portable-claims.sh
