@@ -73,6 +73,25 @@ tell_other(struct role *r)
 	role_fail(r, -EBUSY, "cannot use", r->dir, text);
 }
 
+/* What is kept here and goes with the container is better known before. */
+static void
+got_space(struct op *op)
+{
+	struct role *r = op->arg;
+	bool bare = r->conf->no_volume;
+	bool fleeting = bare || (op->res == 0 && op->space.fleeting);
+
+	ctr_set(&r->env.ctr, CTR_state_fleeting, fleeting);
+	if (fleeting)
+		env_log(&r->env, LOG_WARN, "common.state_dir '%s' is on no "
+		    "volume: what is kept there is lost with the %s; %s",
+		    conf_text(r->conf, KEY_common_state_dir),
+		    bare ? "deployment" : "container or the machine",
+		    bare ? "attach a volume to this service" :
+		    "mount a volume there");
+	r->kind->open(r);
+}
+
 static void
 made_own_dir(struct op *op)
 {
@@ -86,14 +105,17 @@ made_own_dir(struct op *op)
 		return;
 	}
 	if (res < 0) {
-		role_fail(r, res, "cannot use", r->dir,
+		role_fail(r, res, "cannot use", r->dir, res == -EACCES ?
+		    "give common.state_dir to this user; Railway's volumes "
+		    "belong to root: RAILWAY_RUN_UID=0 there" :
 		    "common.state_dir must be a directory this user may write");
 		return;
 	}
 	snprintf(r->env.ctr.head->io, sizeof(r->env.ctr.head->io), "%s",
 	    loop_name(r->env.loop));
 	set_state(r, "start");
-	r->kind->open(r);
+	op_init(&r->op, got_space, r);
+	loop_space(r->env.loop, &r->op, r->dir);
 }
 
 static void	 make_next_dir(struct role *r);

@@ -1093,6 +1093,20 @@ START_TEST(a_credential_needs_no_key)
 }
 END_TEST
 
+START_TEST(railway_without_a_volume_is_known)
+{
+	put_file("");
+	ck_assert_int_eq(read_as(0, ENV("RAILWAY_ENVIRONMENT_NAME=production"),
+	    NONE), 0);
+	ck_assert(conf->no_volume);
+	ck_assert_int_eq(read_as(0, ENV("RAILWAY_ENVIRONMENT_NAME=production",
+	    "RAILWAY_VOLUME_MOUNT_PATH=/data"), NONE), 0);
+	ck_assert(!conf->no_volume);
+	ck_assert_int_eq(read_as(0, NONE, NONE), 0);
+	ck_assert(!conf->no_volume);
+}
+END_TEST
+
 START_TEST(secrets_that_all_may_read_are_remarked)
 {
 	char token[128], text[256], want[512];
@@ -1327,6 +1341,7 @@ main(void)
 		another_protocol_is_told, what_is_not_used_is_said,
 		fill_takes_its_values_from_the_environment,
 		a_token_comes_from_its_file, a_credential_needs_no_key,
+		railway_without_a_volume_is_known,
 		secrets_that_all_may_read_are_remarked,
 		a_bad_token_file_is_told_and_its_content_is_not,
 		without_root_the_places_are_the_sessions,

@@ -294,6 +294,9 @@ print_role(FILE *out, const struct role *ro, uint64_t now)
 	} else if (ro->troubles > 0) {
 		fprintf(out, "%-9s unknown\n", ro->name);
 	}
+	if (ro->life == LIFE_RUN && ctr_get(&ro->c, CTR_state_fleeting) != 0)
+		fputs("  WARNING    common.state_dir is on no volume: what is "
+		    "kept is lost with the container or the machine\n", out);
 	for (i = 0; i < ro->troubles; i++)
 		fprintf(out, "  TROUBLE    %s\n", ro->trouble[i]);
 }

@@ -47,6 +47,7 @@ struct conf {
 	struct conf_value value[KEY_COUNT];
 	unsigned	 roles;		/* ROLE_*; 0: none was given, which is
 					   a fault in a daemon alone */
+	bool		 no_volume;	/* on Railway, which mounted none */
 	unsigned	 faults;	/* told; 0 unless read leniently */
 };
 

@@ -235,6 +235,14 @@ take_unused(struct reading *rd, const struct foreign_info *f,
 	tell_remark(&rd->t, "%s: %s", f->name, f->text);
 }
 
+static bool
+is_set(const struct reading *rd, const char *name)
+{
+	const char *value = expand_env(rd->src->env, name);
+
+	return value != NULL && *value != '\0';
+}
+
 void
 foreign_take(struct reading *rd)
 {
@@ -257,4 +265,6 @@ foreign_take(struct reading *rd)
 		if (value != NULL && *value != '\0' && take[f->how] != NULL)
 			take[f->how](rd, f, value);
 	}
+	rd->conf->no_volume = is_set(rd, "RAILWAY_ENVIRONMENT_NAME") &&
+	    !is_set(rd, "RAILWAY_VOLUME_MOUNT_PATH");
 }

@@ -130,6 +130,10 @@ answer_ready(struct probe *p, struct serve_req *req)
 	    "last_status", st.last_status);
 	if (reason != NULL)
 		json_object_set_new(o, "reason", json_words(reason));
+	if (ctr_get(&p->env->ctr, CTR_state_fleeting) != 0)
+		json_object_set_new(o, "warning", json_string("common.state_dir "
+		    "is on no volume: what is kept is lost with the container "
+		    "or the machine"));
 	answer_json(req, reason == NULL ? 200 : 503, o);
 }
 

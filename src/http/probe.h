@@ -5,6 +5,7 @@
  *   GET  /health   200 can take records, 503 cannot (queue full or closed)
  *   GET  /ready    200 delivers, 503 {"ready":false,"reason":"…"}: the oldest
  *                  record waits more than 60 s, or the backend said 401 or 403
+ *                  and in both "warning" where what is kept has no volume
  *   GET  /metrics  Prometheus text
  *   POST /test     sends the body (or a record of its own) through and says,
  *                  within 10 s, what became of it; 400 and 413 for a body

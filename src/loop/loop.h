@@ -71,6 +71,8 @@ struct loop_space {			/* of the file system a path is on */
 	uint64_t	 total_bytes;
 	uint64_t	 free_bytes;	/* for an ordinary user */
 	uint64_t	 free_inodes;
+	bool		 fleeting;	/* memory, or a container's own layer:
+					   gone with the machine or container */
 };
 
 /* An HTTP request for loop_post(); all memory stays the caller's. */

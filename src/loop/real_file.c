@@ -4,11 +4,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -118,6 +120,15 @@ file_stat(struct op *op)
 	return 0;
 }
 
+static bool
+is_fleeting(const char *path)
+{
+	struct statfs fs;
+
+	return statfs(path, &fs) == 0 && (fs.f_type == TMPFS_MAGIC ||
+	    fs.f_type == RAMFS_MAGIC || fs.f_type == OVERLAYFS_SUPER_MAGIC);
+}
+
 static int64_t
 file_space(struct op *op)
 {
@@ -129,6 +140,7 @@ file_space(struct op *op)
 		.total_bytes = (uint64_t)v.f_blocks * v.f_frsize,
 		.free_bytes = (uint64_t)v.f_bavail * v.f_frsize,
 		.free_inodes = v.f_favail,
+		.fleeting = is_fleeting(op->path),
 	};
 	return 0;
 }

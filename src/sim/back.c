@@ -175,7 +175,7 @@ carry_out(struct sim_proc *p, struct op *op)
 	case OP_STAT: return do_stat(p, op);
 	case OP_SPACE:
 		op->space = (struct loop_space){ UINT64_C(1) << 33,
-		    UINT64_C(1) << 32, 1000000 };
+		    UINT64_C(1) << 32, 1000000, false };
 		return 0;
 	case OP_LOCK: return disk_lock(p, &p->fd[op->fd]);
 	case OP_RESOLVE: return do_resolve(op);
