@@ -67,3 +67,10 @@ CLEANFILES += $(PORTABLE)/emplogd $(PORTABLE)/example \
 	emplogd-$(VERSION)-linux-*.tar.gz
 EXTRA_DIST += $(PORTABLE)/no_gnutls.c $(PORTABLE)/make.sh $(PORTABLE)/README \
 	tests/part-portable.sh tests/deploy/portable-claims.sh
+
+EXTRA_DIST += contrib/docker/Dockerfile.relay contrib/docker/Dockerfile.worker \
+	contrib/docker/Dockerfile.alpine contrib/docker/compose.yaml \
+	contrib/docker/entrypoint.sh contrib/docker/with-libc.sh \
+	contrib/railway/railway.toml contrib/railway/README \
+	tests/part-containers.sh tests/deploy/containers-claims.sh \
+	tests/deploy/dockerfiles.py

@@ -7,7 +7,9 @@ build_packages="gcc make autoconf automake libtool pkg-config liburing-dev
  libmsgpack-dev libinih-dev libcurl4-openssl-dev libmicrohttpd-dev
  libjansson-dev libxxhash-dev libdeflate-dev libzstd-dev check"
 test_packages="$build_packages mandoc groff musl-tools clang libclang-rt-14-dev
- util-linux iproute2 python3 nodejs npm libnode-dev binutils git procps xz-utils"
+ util-linux iproute2 python3 nodejs npm libnode-dev binutils git procps xz-utils
+ curl systemd busybox-static dpkg-dev debhelper lintian fakeroot qemu-user
+ gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 
 # Of a node that came from elsewhere, beside it.
 node_headers() {
