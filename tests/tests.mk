@@ -37,6 +37,7 @@ tests_test_race_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_race_LDADD = $(SHM_TEST_LIBS)
 
 EXTRA_DIST += tests/part-install.sh tests/part-demo.sh
+EXTRA_DIST += tests/part-pm2.sh tests/e2e/pm2.py
 EXTRA_DIST += tests/part-systemd.sh tests/deploy/root.sh \
 	tests/deploy/systemd-boot.sh tests/deploy/systemd-claims.sh
 

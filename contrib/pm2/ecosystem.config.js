@@ -5,7 +5,8 @@
 //
 // interpreter and exec_mode matter: else PM2 loads the binary as a Node
 // module.  kill_timeout is above common.grace_ms (1200 ms).  78 is a fault of
-// the configuration: the log says which, and starting again will not help.
+// the configuration: the log says which, and starting again will not help.  0
+// must not be there: PM2 takes a death by a signal for it.
 module.exports = {
   apps: [
     {
@@ -16,9 +17,12 @@ module.exports = {
       exec_mode: "fork",
       instances: 1,
       autorestart: true,
-      stop_exit_codes: [0, 78],
+      stop_exit_codes: [78],
+      // It always comes back, the later the more often it ended at once;
+      // PM2's own 16 times would be the end of it.
+      max_restarts: 1000000,
       min_uptime: 5000,
-      exp_backoff_restart_delay: 500,
+      exp_backoff_restart_delay: 100,
       kill_timeout: 1600,
       env: {
         // FLUENTD_HOST, FLUENTD_PORT and MACHINE_ID are understood too.

@@ -36,13 +36,14 @@ struct side {
 	_Atomic uint8_t	 accepted[NUMBERS_MAX];
 };
 
+/* Goes on with the numbers of a predecessor that was killed or restarted. */
 static inline struct side *
 side_map(const char *path)
 {
 	void *p;
 	int fd;
 
-	fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0 || ftruncate(fd, sizeof(struct side)) < 0)
 		return NULL;
 	p = mmap(NULL, sizeof(struct side), PROT_READ | PROT_WRITE, MAP_SHARED,
