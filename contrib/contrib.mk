@@ -74,3 +74,19 @@ EXTRA_DIST += contrib/docker/Dockerfile.relay contrib/docker/Dockerfile.worker \
 	contrib/railway/railway.toml contrib/railway/README \
 	tests/part-containers.sh tests/deploy/containers-claims.sh \
 	tests/deploy/dockerfiles.py
+
+# Packages of Debian, into the build directory.
+deb:
+	sh $(top_srcdir)/contrib/debian/make.sh $(top_srcdir) .
+.PHONY: deb
+CLEANFILES += *.deb
+EXTRA_DIST += contrib/debian/changelog contrib/debian/control \
+	contrib/debian/copyright contrib/debian/rules \
+	contrib/debian/source/format contrib/debian/make.sh \
+	contrib/debian/emplogd.install contrib/debian/libemplog0.install \
+	contrib/debian/libemplog-dev.install contrib/debian/emplogd.postinst \
+	contrib/debian/emplogd.postrm \
+	contrib/debian/emplogd.lintian-overrides \
+	contrib/debian/libemplog0.lintian-overrides \
+	contrib/debian/libemplog-dev.lintian-overrides \
+	tests/part-debian.sh tests/deploy/debian-claims.sh
