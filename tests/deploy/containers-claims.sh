@@ -43,6 +43,7 @@ container() {
 		shift
 	done
 	shift
+	: >"$dir/$name.log"	# what the last one said is not of this one
 	env -i PATH=/usr/bin:/bin "${env[@]}" \
 	    unshare --pid --fork --kill-child --mount-proc="$in/proc" \
 	    "$BUILD_DIR/tests/e2e/no_uring" eperm \
@@ -67,11 +68,12 @@ ends() {
 }
 
 stop_all() {
-	local name
+	local name first
 	for name in "${!started[@]}"; do
-		kill -TERM "$(first_of "$name")" 2>/dev/null
+		first=$(first_of "$name")
+		kill -TERM "$first" 2>/dev/null
 		until_ok 5 said "$name" 'emplogd: ended' >/dev/null ||
-		    kill -KILL "${started[$name]}" 2>/dev/null
+		    kill -KILL "$first" "${started[$name]}" 2>/dev/null
 		ends "$name"
 	done
 }
