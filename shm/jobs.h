@@ -17,7 +17,7 @@
 
 #include "shm/writer.h"
 
-enum jobs_event { JOBS_RECEIVED, JOBS_STARTED, JOBS_WENT_ON, JOBS_ENDED };
+enum jobs_event { JOBS_RECEIVED, JOBS_STARTED, JOBS_ENDED, JOBS_WENT_ON };
 
 struct jobs_times {
 	double	 queue_ms;	/* < 0: not known */

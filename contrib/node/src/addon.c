@@ -21,7 +21,11 @@
 #include "shm/ident.h"
 #include "shm/loan.h"
 
-#define WRITE_MAX	4096u	/* PIPE_BUF: does not block after a poll */
+/* lib/core.js says an event as 1, 2 or 3; 0 is none. */
+_Static_assert(JOBS_RECEIVED == 0 && JOBS_STARTED == 1 && JOBS_ENDED == 2,
+    "the events of lib/core.js");
+
+#define WRITE_MAX	4096u	/* of one say() */
 
 /* The words; lib/lane.js has the same list. */
 enum word {
@@ -428,9 +432,9 @@ js_write(napi_env env, napi_callback_info info)
 	if (n < 2 || napi_get_value_int32(env, a[0], &fd) != napi_ok ||
 	    napi_get_buffer_info(env, a[1], &p, &bytes) != napi_ok)
 		return number(env, 0);
-	while (done < bytes && sys->writable(sys->arg, fd) == 1) {
+	while (done < bytes) {
 		part = bytes - done < WRITE_MAX ? bytes - done : WRITE_MAX;
-		r = sys->write(sys->arg, fd, (uint8_t *)p + done, part);
+		r = sys->say(sys->arg, fd, (uint8_t *)p + done, part);
 		if (r <= 0)
 			break;
 		done += (size_t)r;
