@@ -2,9 +2,10 @@
 /*
  * test_sim.c - agent, two relays and an exporter in one simulated world
  *
- * Claims: the same seed gives the same world, event for event; and whatever
- * is cut or crashes, every record that was published arrives, whole, and
- * none twice unless the exporter itself crashed.
+ * Claims: a connection of the world keeps the order of its bytes; the same
+ * seed gives the same world, event for event; and whatever is cut or crashes,
+ * every record that was published arrives, whole, and none twice unless the
+ * exporter itself crashed.
  *
  * usage: test_sim [SEED [SEEDS]]
  */
@@ -436,6 +437,80 @@ START_TEST(cuts_and_crashes_lose_nothing)
 }
 END_TEST
 
+/* ---- the world itself ---- */
+
+#define STREAM_BYTES	(64u << 10)
+
+struct stream {
+	struct loop	*from, *to;
+	struct op	 accept, connect, send, recv;
+	struct iovec	 iov;
+	uint8_t		 out[STREAM_BYTES], in[STREAM_BYTES];
+	size_t		 sent, got;
+	int		 fd, peer_fd;
+};
+
+static void
+stream_send(struct op *op)
+{
+	struct stream *t = op->arg;
+
+	if (op == &t->connect)
+		t->fd = (int)op->res;
+	else
+		t->sent += (size_t)op->res;
+	ck_assert_int_ge(op->res, 0);
+	if (t->sent == STREAM_BYTES)
+		return;
+	t->iov = (struct iovec){ t->out + t->sent,
+	    1 + (t->sent * 7) % 300 };
+	if (t->iov.iov_len > STREAM_BYTES - t->sent)
+		t->iov.iov_len = STREAM_BYTES - t->sent;
+	loop_send(t->from, &t->send, t->fd, &t->iov, 1);
+}
+
+static void
+stream_recv(struct op *op)
+{
+	struct stream *t = op->arg;
+
+	if (op == &t->accept)
+		t->peer_fd = (int)op->res;
+	else
+		t->got += (size_t)op->res;
+	ck_assert_int_ge(op->res, 0);
+	if (t->got < STREAM_BYTES)
+		loop_recv(t->to, &t->recv, t->peer_fd, t->in + t->got,
+		    STREAM_BYTES - t->got);
+}
+
+START_TEST(bytes_of_a_connection_come_in_the_order_they_were_sent)
+{
+	struct sim_faults f = { .short_io = 50000, .net_delay_ns = 5 * MS };
+	static struct stream t;
+	struct loop_addr at;
+	struct sim *sim;
+	size_t i;
+
+	ck_assert_int_eq(sim_new(&sim, 7, &f), 0);
+	t.from = sim_loop(sim_proc_new(sim_host_new(sim, "a"), "from"));
+	t.to = sim_loop(sim_proc_new(sim_host_new(sim, "b"), "to"));
+	for (i = 0; i < STREAM_BYTES; i++)
+		t.out[i] = (uint8_t)(i * 31 + (i >> 8));
+	op_init(&t.accept, stream_recv, &t);
+	op_init(&t.recv, stream_recv, &t);
+	op_init(&t.connect, stream_send, &t);
+	op_init(&t.send, stream_send, &t);
+	i = (size_t)loop_listen(t.to, "127.0.0.1:9", &at);
+	loop_accept(t.to, &t.accept, (int)i);
+	loop_connect(t.from, &t.connect, &at);
+	sim_run(sim, sim_now(sim) + 60 * S, NULL, NULL);
+	ck_assert_uint_eq(t.got, STREAM_BYTES);
+	ck_assert_mem_eq(t.in, t.out, STREAM_BYTES);
+	sim_free(&sim);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -449,8 +524,11 @@ main(int argc, char **argv)
 		seeds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 1;
 	}
 	tcase_set_timeout(tc, 120);
-	if (argc == 1)
+	if (argc == 1) {
+		tcase_add_test(tc,
+		    bytes_of_a_connection_come_in_the_order_they_were_sent);
 		tcase_add_test(tc, one_seed_twice_is_the_same_world);
+	}
 	tcase_add_loop_test(tc, cuts_and_crashes_lose_nothing, 0, seeds);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);

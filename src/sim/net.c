@@ -305,6 +305,7 @@ net_send(struct sim_proc *p, struct op *op)
 	struct sock *k = p->fd[op->fd].sock, *to = k->peer;
 	struct sim_event *e;
 	struct parcel *a;
+	uint64_t at;
 	size_t room, n;
 
 	must(p->fd[op->fd].kind == FD_SOCK);
@@ -330,9 +331,9 @@ net_send(struct sim_proc *p, struct op *op)
 	a->n = gather(op, a->bytes, n);
 	to->refs++;
 	to->flying += n;
-	e = sim_at(s, s->now_ns + delay(s) > to->last_ns ?
-	    s->now_ns + delay(s) : to->last_ns, arrived);
-	to->last_ns = e->at_ns;
+	at = s->now_ns + delay(s);
+	to->last_ns = at > to->last_ns ? at : to->last_ns;
+	e = sim_at(s, to->last_ns, arrived);
 	e->arg = a;
 	sim_later(p, op, (int64_t)n, 500);
 }
