@@ -1139,6 +1139,39 @@ START_TEST(a_segment_of_another_version_is_kept_in_quarantine)
 }
 END_TEST
 
+START_TEST(what_was_lost_stays_counted_when_the_newest_segment_is_unread)
+{
+	uint64_t seq, lost;
+	struct chunk c;
+	size_t bytes;
+	unsigned last;
+	uint8_t *p;
+
+	start();
+	while (segments() < 4)
+		put_durable(1, 60000);
+	p = slurp(seg_path(2), &bytes);
+	memset(p + 20000, 0x5a, 100);
+	spew(seg_path(2), p, bytes);
+	free(p);
+	while (try_take(&seq, &c) == 0)
+		queue_commit(q, seq);
+	stop();
+	lost = ctr_get(&env.ctr, CTR_queue_lost_records);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 1);
+	ck_assert_uint_gt(lost, 0);
+	for (last = 64; access(seg_path(last), F_OK) < 0; last--)
+		;
+	fileloop_fault(l, (struct fault){ .kind = OP_OPEN, .times = 9,
+	    .path = strrchr(seg_path(last), '/'), .res = -EACCES });
+	start();
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_unread_segments), 1);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 1);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_records), lost);
+	check_books();
+}
+END_TEST
+
 START_TEST(damage_seen_while_running_costs_its_frames_and_keeps_the_file)
 {
 	uint64_t seq[PUTS_MAX], n = 0;
@@ -1920,6 +1953,8 @@ main(void)
 	tcase_add_test(t, swapped_segments_are_delivered_in_order);
 	tcase_add_test(t, each_damaged_head_costs_nothing_but_the_checkpoint);
 	tcase_add_test(t, a_segment_of_another_version_is_kept_in_quarantine);
+	tcase_add_test(t,
+	    what_was_lost_stays_counted_when_the_newest_segment_is_unread);
 	tcase_add_test(t,
 	    damage_seen_while_running_costs_its_frames_and_keeps_the_file);
 	tcase_add_test(t, any_bytes_in_the_directory_open);

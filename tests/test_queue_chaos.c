@@ -404,6 +404,7 @@ note_damage(void)
 {
 	lost += ctr_get(&env.ctr, CTR_queue_lost_frames);
 	damaged += ctr_get(&env.ctr, CTR_queue_quarantined_frames);
+	damaged += ctr_get(&env.ctr, CTR_queue_unread_segments);
 }
 
 /* The process, or with it the machine, is gone. */
@@ -516,6 +517,7 @@ close_queue(bool busy)
 		if (++n > 100000)
 			broken("it never closes");
 	}
+	note_damage();
 	if (barriers_out != 0)
 		broken("%u barriers are left", barriers_out);
 	for (n = 0; n < units; n++)

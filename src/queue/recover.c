@@ -81,7 +81,7 @@ succeed(struct recover *rec)
 {
 	struct queue *q = rec->q;
 
-	replay_settle(q);
+	replay_settle(rec);
 	/* What was not read may have numbers that nobody may have again. */
 	q->unsure = rec->unsure;
 	if (rec->unsure)
@@ -325,6 +325,8 @@ skip_segment(struct recover *rec, int64_t res)
 		recover_fail(rec, (int)res);
 		return;
 	}
+	if (res < 0 && !rec->seg->foreign)
+		ctr_add(&rec->q->env->ctr, CTR_queue_unread_segments, 1);
 	rec->unsure = rec->unsure || res < 0;
 	rec->seg->foreign = true;
 	next_file(rec);

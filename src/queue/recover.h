@@ -77,6 +77,6 @@ void	 home_step(struct recover *rec, int64_t res);
    -ENOMEM. */
 int	 replay_frame(struct recover *rec, const struct frame *f);
 /* Everything was seen: the ledger adds up, and the counters say it. */
-void	 replay_settle(struct queue *q);
+void	 replay_settle(struct recover *rec);
 
 #endif

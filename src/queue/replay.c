@@ -121,13 +121,31 @@ missing(uint64_t put, uint64_t accounted)
 	return put > accounted ? put - accounted : 0;
 }
 
-void
-replay_settle(struct queue *q)
+/*
+ * The newest ledger may be in what could not be read.  What was counted as
+ * dropped before stays counted: rather twice than not at all.
+ */
+static void
+keep_losses(struct ledger *l, const struct counters *c)
 {
+	l->aged.records = at_least(l->aged.records,
+	    ctr_get(c, CTR_queue_dropped_age_records));
+	l->lost.frames = at_least(l->lost.frames,
+	    ctr_get(c, CTR_queue_lost_frames));
+	l->lost.records = at_least(l->lost.records,
+	    ctr_get(c, CTR_queue_lost_records));
+}
+
+void
+replay_settle(struct recover *rec)
+{
+	struct queue *q = rec->q;
 	struct ledger *l = &q->ledger;
 	struct counters *c = &q->env->ctr;
 	uint64_t f, r;
 
+	if (rec->unsure)
+		keep_losses(l, c);
 	f = l->done.frames + l->aged.frames + l->lost.frames + q->held.frames;
 	r = l->done.records + l->aged.records + l->lost.records +
 	    q->held.records;
