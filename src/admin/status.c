@@ -51,6 +51,7 @@ static const struct loss losses[] = {
 	{ CTR_ingest_duplicates, "records", "duplicate over HTTP" },
 	{ CTR_queue_dropped_age_records, "records", "too old" },
 	{ CTR_queue_quarantined_bytes, "bytes", "damaged on disk" },
+	{ CTR_queue_lost_records, "records", "gone from the disk" },
 	{ CTR_recv_quarantined_bytes, "bytes", "no records" },
 	{ CTR_recv_lost_records, "records", "never stored, sender asks no answer" },
 	{ CTR_export_rejected_records, "records", "rejected by the backend" },
