@@ -372,6 +372,7 @@ some_traffic(struct world *w, unsigned steps)
 static void
 everything_arrives(struct world *w)
 {
+	const struct counters *c = &w->node[EXPORTER].role->env.ctr;
 	unsigned i;
 
 	/* First, so that a torn last line has been cut off. */
@@ -380,6 +381,10 @@ everything_arrives(struct world *w)
 	count_arrived(w);
 	ck_assert_msg(w->arrived == made(w), "seed %" PRIu64 ": %" PRIu64
 	    " made, %" PRIu64 " arrived", w->seed, made(w), w->arrived);
+	/* Its file may have some twice after a crash; its queue has none. */
+	ck_assert_msg(ctr_get(c, CTR_queue_put_records) == made(w),
+	    "seed %" PRIu64 ": %" PRIu64 " made, %" PRIu64 " stored",
+	    w->seed, made(w), ctr_get(c, CTR_queue_put_records));
 }
 
 static uint64_t
