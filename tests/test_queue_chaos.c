@@ -693,6 +693,17 @@ START_TEST(what_is_durable_comes_and_nothing_comes_twice)
 }
 END_TEST
 
+/* What lost something once: a ledger unread, a name whose sync failed. */
+START_TEST(seeds_that_found_a_fault_find_it_no_more)
+{
+	static const uint64_t found[] = { 15440, 201326 };
+	size_t i;
+
+	for (i = 0; i < sizeof(found) / sizeof(found[0]); i++)
+		ck_assert(seed_passes(found[i]));
+}
+END_TEST
+
 int
 main(void)
 {
@@ -703,6 +714,7 @@ main(void)
 
 	tcase_set_timeout(t, 3600);
 	tcase_add_test(t, what_is_durable_comes_and_nothing_comes_twice);
+	tcase_add_test(t, seeds_that_found_a_fault_find_it_no_more);
 	suite_add_tcase(s, t);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

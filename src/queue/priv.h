@@ -119,6 +119,7 @@ struct writer {
 	size_t		 len;		/* in this write */
 	uint64_t	 off;		/* where the group begins */
 	bool		 rotated;	/* a checkpoint is part of this group */
+	bool		 name_lost;	/* the janitor's sync of it failed */
 	unsigned	 failures;	/* groups, in a row */
 	char		*path;
 	char		*path2;

@@ -389,6 +389,20 @@ spare_closed(struct queue *q)
 	loop_unlink(q->env->loop, &j->op, queue_path(q, j->path, "spare"));
 }
 
+/*
+ * A failure is told once, and the writer's own sync of the directory would
+ * be answered as if its new name were safe.
+ */
+static void
+dir_synced(struct queue *q, int64_t res)
+{
+	if (res < 0) {
+		ctr_add(&q->env->ctr, CTR_queue_sync_failed, 1);
+		q->w.name_lost = true;
+	}
+	step(q, J_IDLE);
+}
+
 static void
 janitor_step(struct queue *q, int64_t res)
 {
@@ -419,6 +433,9 @@ janitor_step(struct queue *q, int64_t res)
 		break;
 	case J_SPARE_CLOSE:
 		spare_closed(q);
+		break;
+	case J_DIRSYNC:
+		dir_synced(q, res);
 		break;
 	default:
 		step(q, J_IDLE);

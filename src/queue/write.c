@@ -513,6 +513,10 @@ sync_step(struct queue *q)
 		loop_fsync(q->env->loop, &w->op, q->dirfd);
 		return;
 	}
+	if (w->rotated && w->name_lost) {
+		group_failed(q, -EIO);
+		return;
+	}
 	group_durable(q);
 }
 
@@ -600,6 +604,7 @@ rotate(struct queue *q)
 		}
 		w->state = W_RENAME;
 		w->rotated = true;
+		w->name_lost = false;
 		segment_name(name, ++q->number);
 		loop_rename(q->env->loop, &w->op,
 		    queue_path(q, q->w.path, "spare"),
