@@ -184,7 +184,8 @@ on_refused(void *arg, const struct serve_req *req, int status)
 {
 	struct agent *a = arg;
 
-	return ingest_refused(a->ingest, req, status);
+	return probe_owns(req) ? status :
+	    ingest_refused(a->ingest, req, status);
 }
 
 /* ---- opening ---- */

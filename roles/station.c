@@ -13,6 +13,7 @@
 #include "hop/onward.h"
 #include "hop/port.h"
 #include "hop/receiver.h"
+#include "http/gap.h"
 #include "http/probe.h"
 #include "banned.h"
 
@@ -42,20 +43,31 @@ on_queue(void *arg)
 struct http_put {
 	struct queue_put put;
 	struct ingest_put *ip;		/* NULL: answered already */
-	struct env	*env;
+	struct station	*s;
 	uint32_t	 records;
 };
+
+static void
+http_dropped(void *arg)
+{
+	struct station *s = arg;
+
+	gap_dropped(s->gap);
+}
 
 static void
 http_stored(struct queue_put *put, int res)
 {
 	struct http_put *hp = put->arg;
+	struct station *s = hp->s;
 
-	if (hp->ip != NULL)
+	if (hp->ip != NULL) {
 		hp->ip->done(hp->ip, res);
-	else if (res < 0)
-		ctr_add(&hp->env->ctr, CTR_ingest_dropped, hp->records);
-	env_free(hp->env, hp);
+	} else if (res < 0) {
+		ctr_add(&env_of(s)->ctr, CTR_ingest_dropped, hp->records);
+		http_dropped(s);
+	}
+	env_free(env_of(s), hp);
 }
 
 static int
@@ -71,7 +83,7 @@ take_http(void *arg, struct bytes entries, uint32_t records, bool durable,
 	hp = env_alloc(env_of(s), sizeof(*hp));
 	if (hp == NULL)
 		return -EAGAIN;
-	hp->env = env_of(s);
+	hp->s = s;
 	hp->ip = durable ? ip : NULL;
 	hp->records = records;
 	hp->put.done = http_stored;
@@ -89,6 +101,15 @@ on_request(void *arg, struct serve_req *req)
 
 	if (!probe_request(s->probe, req))
 		ingest_request(s->ingest, req);
+}
+
+static int
+on_refused(void *arg, const struct serve_req *req, int status)
+{
+	struct station *s = arg;
+
+	return probe_owns(req) ? status :
+	    ingest_refused(s->ingest, req, status);
 }
 
 /* ---- opening ---- */
@@ -260,15 +281,21 @@ wire(struct station *s)
 	    .connections_max = connections_max(1024),
 	    .message_max = s->conf.message_max, .quarantine_dir = s->bad_dir };
 	struct serve_conf vc = { .handler = on_request, .arg = s,
+	    .refused = on_refused,
 	    .connections_max = connections_max(1024) };
-	struct ingest_conf ic = { .sink = take_http, .arg = s };
+	struct ingest_conf ic = { .sink = take_http, .arg = s,
+	    .dropped = http_dropped };
 	int r;
 
 	r = receiver_new(&s->receiver, env_of(s), &rc);
 	if (r == 0 && s->conf.http)
+		r = gap_new(&s->gap, env_of(s), s->queue);
+	if (r == 0 && s->conf.http)
 		r = serve_new(&s->serve, env_of(s), &vc);
 	if (r == 0 && s->conf.http)
 		r = ingest_new(&s->ingest, env_of(s), &ic);
+	if (r == 0 && s->conf.http)
+		gap_dropped(s->gap);	/* before a restart, maybe */
 	return r;
 }
 
@@ -373,6 +400,12 @@ close_serve(struct station *s)
 }
 
 static void
+close_gap(struct station *s)
+{
+	gap_close(s->gap, next_step, s);
+}
+
+static void
 close_receiver(struct station *s)
 {
 	receiver_close(s->receiver, next_step, s);
@@ -409,6 +442,7 @@ next_step(void *arg)
 		{ s->http_port != NULL, close_http_port },
 		{ s->probe != NULL, close_probe },
 		{ s->serve != NULL, close_serve },
+		{ s->gap != NULL, close_gap },
 		{ s->receiver != NULL, close_receiver },
 		{ s->export != NULL, close_export },
 		{ s->sender != NULL, close_sender },
@@ -469,6 +503,7 @@ station_free(struct station *s)
 	probe_free(&s->probe);
 	ingest_free(&s->ingest);
 	serve_free(&s->serve);
+	gap_free(&s->gap);
 	receiver_free(&s->receiver);
 	export_free(&s->export);
 	onward_free(&s->onward);

@@ -8,7 +8,7 @@
  *   ports -> receiver \                      / export -> backend or files
  *         -> serve ----> queue (disk) -> one of
  *              |  \-> probe                  \ onward -> sender -> next hop
- *              '----> ingest
+ *              '----> ingest -- gap
  */
 #ifndef EMPLOG_STATION_H
 #define EMPLOG_STATION_H
@@ -19,6 +19,7 @@
 #include "roles/role.h"
 
 struct export;
+struct gap;
 struct onward;
 struct port;
 struct probe;
@@ -45,6 +46,7 @@ struct station {
 	struct serve	*serve;
 	struct ingest	*ingest;
 	struct probe	*probe;
+	struct gap	*gap;
 	struct export	*export;
 	struct sender	*sender;
 	struct onward	*onward;

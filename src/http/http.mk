@@ -8,7 +8,8 @@ libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/ingest.c src/http/ingest.h src/http/ingest_inner.h \
 	src/http/ingest_work.c src/http/mpin.c src/http/mpin.h \
 	src/http/mp_scrub.c src/http/mp_scrub.h \
-	src/http/form.c src/http/form.h src/http/seen.c src/http/seen.h src/http/vec.h \
+	src/http/form.c src/http/form.h src/http/gap.c src/http/gap.h \
+	src/http/seen.c src/http/seen.h src/http/vec.h \
 	src/loop/serve.c src/loop/serve.h src/loop/post.c src/loop/curl.c \
 	src/loop/curl.h src/loop/curl_calls.def
 

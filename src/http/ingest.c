@@ -107,7 +107,7 @@ ingest_refused(struct ingest *i, const struct serve_req *req, int status)
 	must(i->magic == INGEST_MAGIC);
 	if (!is_taken(req_method(req)) || wants_disk(req))
 		return status;
-	ingest_count(i, CTR_ingest_dropped, 1);
+	ingest_drop(i, 1);
 	return 201;
 }
 

@@ -47,6 +47,8 @@ struct ingest_conf {
 			    uint32_t records, bool durable,
 			    struct ingest_put *put);
 	void		*arg;
+	/* Something was counted in ingest_dropped.  May be NULL. */
+	void		(*dropped)(void *arg);
 	unsigned	 turn_bytes;	/* JSON per turn; 256 KiB when 0 */
 };
 

@@ -72,6 +72,17 @@ ingest_count(struct ingest *i, enum ctr id, uint64_t n)
 		ctr_add(&i->env->ctr, id, n);
 }
 
+/* Records are lost whose client is not told so. */
+static inline void
+ingest_drop(struct ingest *i, uint64_t n)
+{
+	if (n == 0)
+		return;
+	ctr_add(&i->env->ctr, CTR_ingest_dropped, n);
+	if (i->conf.dropped != NULL)
+		i->conf.dropped(i->conf.arg);
+}
+
 static inline void
 list_init(struct list *l)
 {

@@ -125,8 +125,10 @@ work_end(struct work *w)
 	struct ingest *i = w->ingest;
 
 	count_all(i, body_counts(&w->in));
-	ingest_count(i, w->durable ? CTR_ingest_refused : CTR_ingest_dropped,
-	    w->lost);
+	if (w->durable)
+		ingest_count(i, CTR_ingest_refused, w->lost);
+	else
+		ingest_drop(i, w->lost);
 	if (w->lost == 0 && !w->failed && w->taken > 0)
 		seen_add(i->seen, w->key, loop_now(i->env->loop), w->durable);
 	answer_all(w);

@@ -361,6 +361,13 @@ take_test(struct probe *p, struct serve_req *req)
 }
 
 bool
+probe_owns(const struct serve_req *req)
+{
+	return strcmp(req_method(req), "POST") == 0 &&
+	    strcmp(req_path(req), "/test") == 0;
+}
+
+bool
 probe_request(struct probe *p, struct serve_req *req)
 {
 	static const struct {
@@ -373,8 +380,7 @@ probe_request(struct probe *p, struct serve_req *req)
 	};
 	size_t i;
 
-	if (strcmp(req_method(req), "POST") == 0 &&
-	    strcmp(req_path(req), "/test") == 0) {
+	if (probe_owns(req)) {
 		take_test(p, req);
 		return true;
 	}

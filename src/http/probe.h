@@ -32,6 +32,8 @@ int	 probe_new(struct probe **ret_p, struct env *env,
 	    const struct probe_conf *conf);
 /* True: the request was one of these and is, or will be, answered. */
 bool	 probe_request(struct probe *p, struct serve_req *req);
+/* A POST /test: whoever sent it wants to know, also when it is refused. */
+bool	 probe_owns(const struct serve_req *req);
 /* Answers what still waits; before queue and export are closed. */
 void	 probe_close(struct probe *p, void (*closed)(void *arg), void *arg);
 void	 probe_free(struct probe **p);

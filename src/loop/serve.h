@@ -19,8 +19,9 @@
  *   2. Body memory over all requests stays under budget_bytes, claimed when
  *      Content-Length is known; a request that would pass it is answered 503
  *      + Retry-After, one whose own body passes body_max 413, unless
- *      refused() says otherwise.  Neither's body is kept; it is read to its end unless the client waits for "100
- *      Continue", so that the answer is not lost in a reset.
+ *      refused() says otherwise.  Neither's body is kept; it is read to its
+ *      end unless the client waits for "100 Continue", so that the answer is
+ *      not lost in a reset.
  *   3. gzip, deflate and zstd are undone before the handler sees the body;
  *      415 for others, 400 for damaged ones, 413 for bombs.
  */
@@ -54,7 +55,8 @@ int	 serve_new(struct serve **ret_serve, struct env *env,
 /*
  * Stops taking connections; requests already handed out must be answered.
  * done(arg) when the last one is gone, its answer sent or 0.2 s have passed
- * (grace is for what is kept, not for who does not read); never from inside this call.  Bodies still coming are given up.
+ * (grace is for what is kept, not for who does not read); never from inside
+ * this call.  Bodies still coming are given up.
  */
 void	 serve_close(struct serve *s, void (*done)(void *arg), void *arg);
 /* After done().  Accepts NULL. */

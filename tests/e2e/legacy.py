@@ -2,6 +2,7 @@
 """legacy.py - HTTP clients of the old pipeline at the agent"""
 
 import json
+import os
 import resource
 import socket
 import threading
@@ -9,7 +10,7 @@ import time
 
 from claims import check, claim, equal
 from fleet import agent, arrive, arrive_locally, backend, give, local_numbers, record, relay
-from world import free_port, http, wait_for
+from world import exported, free_port, http, wait_for
 
 QUICK = 1.0         # s; the old client gives up after 5
 
@@ -110,6 +111,54 @@ def a_full_queue_is_503_with_retry_after_to_those_who_ask(w):
     wait_for('there is room again', lambda: http(
         a.http, '/', record(2000000 + int(time.monotonic() * 1000)),
         {'Emplog-Ack': 'agent'}).status == 200, 10, 0.1)
+
+
+def gaps(w, role):
+    """What gap records in the local export say was refused."""
+    where = os.path.join(w.dir, role.state, role.roles, 'export')
+    return [int(a['refused']) for _, rec, a in exported(where)
+            if rec.get('eventName') == 'emplog_gap']
+
+
+@claim(epoll=True)
+def a_relay_answers_clients_that_cannot_wait_2xx_as_well(w):
+    r = relay(w)
+    huge = b' ' * (16 << 20) + b'x'
+    cases = (('too large', huge, {}, 413), ('unknown coding', b'{}', {'Content-Encoding': 'br'}, 415),
+             ('damaged', b'no gzip', {'Content-Encoding': 'gzip'}, 400))
+    for what, body, headers, status in cases:
+        equal(what, http(r.http, '/', body, headers).status, 201)
+        equal(what + ', asked', http(r.http, '/', body, {**headers, 'Emplog-Ack': 'relay'}).status,
+              status)
+        equal(what + ', a test', http(r.http, '/test', body, headers).status, status)
+    equal('counted', r.counters()['ingest_dropped'], len(cases))
+    wait_for('they are told', lambda: sum(gaps(w, r)) == len(cases), 10, 0.05)
+    equal('and counted as told', r.counters()['ingest_dropped_told'], len(cases))
+
+
+@claim()
+def what_a_full_relay_drops_is_told_when_there_is_room(w):
+    """Also after it was killed meanwhile."""
+    b = backend(w)
+    b.close()
+    r = relay(w, exporter__endpoint=b.url, relay__queue_max='4M')
+    wait_for('the relay is full', lambda: http(
+        r.http, '/', [record(n, text=f'{time.monotonic()} ' * 400) for n in range(100)],
+        {'Emplog-Ack': 'relay'}).status == 503, every=0)
+    for n in range(1000, 1010):
+        reply = http(r.http, '/', [record(n, text=f'{n} words ' * 600) for _ in range(60)])
+        check(f'{reply.status}, {reply.took:.2f} s', reply.status == 201 and reply.took < 3)
+    dropped = r.counters()['ingest_dropped']
+    check(f'{dropped} dropped', dropped > 0)
+    r.kill()
+    r.start()
+    b.open()
+
+    def told():
+        return sum(int(x.attributes['refused']) for x in b.accepted() if x.event == 'emplog_gap')
+    wait_for('they are told', lambda: told() >= dropped, 30, 0.05)
+    equal('told', told(), r.counters()['ingest_dropped'])
+    equal('counted as told', r.counters()['ingest_dropped_told'], told())
 
 
 @claim()

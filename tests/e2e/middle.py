@@ -66,6 +66,23 @@ def a_test_under_way_is_answered_at_the_end(w):
 
 
 @claim(epoll=True)
+def a_test_behind_another_does_not_delay_the_end(w):
+    """Two on one connection: the second is read when the first is answered."""
+    b = backend(w)
+    b.close()
+    r = relay(w, exporter__endpoint=b.url)
+    ask = b'POST /test HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n'
+    s = connect(w, r.http, ask + ask)
+    wait_for('it is tried', lambda: r.counters()['export_requests'] > 0)
+    status, took = stop_timed(r)
+    check(f'{status}, {took:.2f} s', status == 0 and took <= GRACE + SLACK)
+    answers = s.makefile('rb').read()
+    equal('the first', answers.count(b'HTTP/1.1 200'), 1)
+    check('the second', answers.count(b'HTTP/1.1') == 1 or b'the relay is ending' in answers)
+    equal('one is kept', r.counters()['queue_held_records'], 1)
+
+
+@claim(epoll=True)
 def a_relay_without_room_pushes_back_and_loses_nothing(w):
     b = backend(w)
     b.close()
