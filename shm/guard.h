@@ -6,7 +6,7 @@
  *           fault inside a range puts zero pages over it, from the faulting
  *           page to the range's end (a truncated file has nothing behind
  *           it either), and marks the range; the access then goes on.
- * Used by:  shm/reader.c (lanes), src/drain/ring.c (ring.ctl).
+ * Used by:  shm/reader.c (lanes), src/drain/ringctl.c (ring.ctl).
  * Never:    jumps out of the faulting code, allocates, or hides a SIGBUS that
  *           is not its own: that one ends the process as it would without us.
  *

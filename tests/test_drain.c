@@ -19,6 +19,7 @@
 #include "drain/drain.h"
 #include "forward/mp.h"
 #include "http/ingest.h"
+#include "shm/ring.h"
 #include "shm/sys.h"
 
 #define DATA	((uint64_t)LANE_DATA_MIN)
@@ -1314,6 +1315,29 @@ START_TEST(the_ring_is_made_for_everyone_whatever_the_umask)
 }
 END_TEST
 
+START_TEST(a_ring_ctl_cut_short_ends_nobody_and_is_made_anew)
+{
+	struct ring_ctl *ctl;
+	char path[160];
+	struct mp m;
+
+	ck_assert_int_eq(start(), 0);
+	snprintf(path, sizeof(path), "%s/ring.ctl", ring);
+	ck_assert_int_eq(truncate(path, 0), 0);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(ctr(CTR_lane_bad), 1);
+	pass(10 * SECOND);
+	ck_assert_uint_eq(ctr(CTR_lane_bad), 1);
+	ctl = ring_ctl_map(&shm_sys_os, ring, 0);
+	ck_assert_ptr_nonnull(ctl);
+	atomic_fetch_add(&ctl->no_lane, 5);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(atomic_load(&ctl->told), 5);
+	ring_ctl_unmap(&shm_sys_os, ctl);
+	ck_assert(own_record("emplog_gap", &m));
+}
+END_TEST
+
 START_TEST(a_second_agent_is_refused_and_told_of_the_first)
 {
 	struct drain *first;
@@ -1614,6 +1638,7 @@ suite(void)
 	tcase_add_test(t, one_user_cannot_take_all_places);
 	tcase_add_test(t, old_tmp_files_without_a_lock_are_swept);
 	tcase_add_test(t, the_ring_is_made_for_everyone_whatever_the_umask);
+	tcase_add_test(t, a_ring_ctl_cut_short_ends_nobody_and_is_made_anew);
 	tcase_add_test(t, a_second_agent_is_refused_and_told_of_the_first);
 	tcase_add_test(t, one_that_did_not_start_can_be_stopped);
 	tcase_add_test(t, a_symlink_and_a_file_are_no_ring);

@@ -256,24 +256,6 @@ burial_pump(struct drain *d)
 
 /* ---- once a second ---- */
 
-static void
-tell_no_lane(struct drain *d)
-{
-	uint64_t n, told, last;
-
-	if (d->ctl == NULL)
-		return;
-	n = atomic_load_explicit(&d->ctl->no_lane, memory_order_relaxed);
-	told = atomic_load_explicit(&d->ctl->told, memory_order_relaxed);
-	last = atomic_load_explicit(&d->ctl->no_lane_last_ns,
-	    memory_order_relaxed);
-	if (n <= told || last + SILENT > loop_wall(d->env->loop) ||
-	    ownrec_no_lane(d, n - told, last) < 0)
-		return;
-	atomic_store_explicit(&d->ctl->told, n, memory_order_relaxed);
-	ctr_add(&d->env->ctr, CTR_lane_gap_records, 1);
-}
-
 void
 burial_tell_dropped(struct drain *d)
 {
@@ -303,7 +285,7 @@ burial_chores(struct drain *d)
 		if (!l->unlinked && ++l->chores % CHECK_EVERY == 0)
 			(void)reader_check(&l->r);
 	}
-	tell_no_lane(d);
+	ringctl_chores(d);
 	if (now - d->dropped_ns >= SILENT)
 		burial_tell_dropped(d);
 	if (now - d->scanned_ns >= CHECK_EVERY * SECOND)

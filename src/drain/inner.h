@@ -154,6 +154,8 @@ struct drain {
 	int		 lock_fd;	/* agent.lock */
 	int		 knock_fd;	/* the loop's, -1 */
 	struct ring_ctl	*ctl;		/* or NULL */
+	int		 ctl_guard;	/* its slot, guard.h */
+	uint64_t	 ctl_made_ns;
 	struct loop_watch *watch, *disk_watch;
 	struct op	 watch_op, disk_watch_op, knock_op;
 	uint8_t		 knock_buf[512];
@@ -228,6 +230,13 @@ void	 ringdir_second(struct drain *d);
 void	 ringdir_close(struct drain *d);
 /* Looks through both directories: new lanes, gone lanes, garbage. */
 void	 ringdir_scan(struct drain *d);
+
+/* ---- ringctl.c ---- */
+/* Maps ring.ctl, made when absent, where that can be done. */
+void	 ringctl_open(struct drain *d);
+void	 ringctl_close(struct drain *d);
+/* Tells what it counts, replaces one that was cut short; once a second. */
+void	 ringctl_chores(struct drain *d);
 
 /* ---- inlane.c ---- */
 /* Attaches path, named hex; first: found at start.  0 or -errno. */

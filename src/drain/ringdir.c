@@ -175,19 +175,6 @@ make_knock(struct drain *d, char *why)
 	return sys->close(sys->arg, fd);
 }
 
-static void
-make_ctl(struct drain *d)
-{
-	const struct shm_sys *sys = d->conf.shm_sys;
-	char path[PATH_BYTES];
-
-	d->ctl = ring_ctl_map(sys, d->ring_dir, 0);
-	if (d->ctl != NULL || join(path, d->ring_dir, "ring.ctl") < 0)
-		return;
-	(void)sys->unlink(sys->arg, path);
-	d->ctl = ring_ctl_map(sys, d->ring_dir, 0);
-}
-
 /* Best effort: lanes on disk are for a full tmpfs only. */
 static void
 prepare_disk_dir(struct drain *d)
@@ -221,7 +208,7 @@ ringdir_open(struct drain *d, char ret_why[DRAIN_WHY])
 		r = make_knock(d, ret_why);
 	if (r < 0)
 		return r;
-	make_ctl(d);
+	ringctl_open(d);
 	prepare_disk_dir(d);
 	d->ring_max = ring_room(d->conf.shm_sys, d->ring_dir,
 	    d->conf.ring_max);
@@ -246,8 +233,7 @@ ringdir_close(struct drain *d)
 		loop_watch_close(d->env->loop, &d->watch);
 	if (d->disk_watch != NULL)
 		loop_watch_close(d->env->loop, &d->disk_watch);
-	ring_ctl_unmap(sys, d->ctl);
-	d->ctl = NULL;
+	ringctl_close(d);
 	if (d->lock_fd >= 0)
 		(void)sys->close(sys->arg, d->lock_fd);
 	d->lock_fd = -1;
