@@ -121,8 +121,8 @@ give_up(struct drain *d, struct backlog_frame *f, int res)
 {
 	ctr_add(&d->env->ctr, CTR_backlog_refused, 1);
 	drain_note(d, LOG_ERROR, "a spilled chunk of %zu bytes cannot be "
-	    "sent, error %d: it is dropped",
-	    chunk_body_len(&f->hc.chunk), -res);
+	    "sent and is dropped: %s", chunk_body_len(&f->hc.chunk),
+	    strerror(-res));
 	queue_commit(d->conf.queue, f->seq);
 	move_through(&d->backlog);
 	drain_kick(d);

@@ -94,7 +94,7 @@ prepare_dir(struct drain *d, char *why)
 	}
 	if (r < 0) {
 		snprintf(why, DRAIN_WHY, "ring directory '%s' cannot be made "
-		    "or read, error %d", d->ring_dir, -r);
+		    "or read: %s", d->ring_dir, strerror(-r));
 		return r;
 	}
 	return judge_dir(d, &st, why);
@@ -145,7 +145,7 @@ out:
 		return -EBUSY;
 	}
 	if (r < 0)
-		snprintf(why, DRAIN_WHY, "'%s': error %d", path, -r);
+		snprintf(why, DRAIN_WHY, "'%s': %s", path, strerror(-r));
 	return r;
 }
 
@@ -167,8 +167,8 @@ make_knock(struct drain *d, char *why)
 			fd = ring_knock_open(sys, d->ring_dir, &ino);
 	}
 	if (fd < 0) {
-		snprintf(why, DRAIN_WHY, "FIFO '%s': error %d", d->knock_path,
-		    -fd);
+		snprintf(why, DRAIN_WHY, "FIFO '%s': %s", d->knock_path,
+		    strerror(-fd));
 		return fd;
 	}
 	(void)sys->fchmod(sys->arg, fd, 0666);	/* may be another's: fine */
@@ -214,8 +214,8 @@ ringdir_open(struct drain *d, char ret_why[DRAIN_WHY])
 	    d->conf.ring_max);
 	r = loop_watch_open(d->env->loop, d->ring_dir, &d->watch);
 	if (r < 0) {
-		snprintf(ret_why, DRAIN_WHY, "'%s' cannot be watched: error "
-		    "%d", d->ring_dir, -r);
+		snprintf(ret_why, DRAIN_WHY, "'%s' cannot be watched: %s",
+		    d->ring_dir, strerror(-r));
 		return r;
 	}
 	if (d->disk_dir[0] != '\0')
@@ -254,8 +254,9 @@ on_watch(struct op *op)
 	}
 	if (op->res < 0 && op->res != -EOVERFLOW) {
 		/* The chores look through the directory every 10 s anyway. */
-		drain_note(d, LOG_WARN, "'%s' is no longer watched: error %d",
-		    disk ? d->disk_dir : d->ring_dir, (int)-op->res);
+		drain_note(d, LOG_WARN, "'%s' is no longer watched: %s",
+		    disk ? d->disk_dir : d->ring_dir,
+		    strerror((int)-op->res));
 		return;
 	}
 	d->scan_due = true;
@@ -315,9 +316,9 @@ on_knock_open(struct op *op)
 
 	drain_check(d);
 	if (op->res < 0) {
-		drain_note(d, LOG_WARN, "FIFO '%s' cannot be opened, error "
-		    "%d: lanes are looked at by timer only", d->knock_path,
-		    (int)-op->res);
+		drain_note(d, LOG_WARN, "FIFO '%s' cannot be opened (%s): "
+		    "lanes are looked at by timer only", d->knock_path,
+		    strerror((int)-op->res));
 		drain_kick(d);
 		return;
 	}
@@ -444,7 +445,8 @@ bad_file(struct drain *d, const char *path, int res)
 	d->bad[d->bad_n].ino = st.ino;
 	d->bad[d->bad_n++].seen = d->scan_no;
 	ctr_add(&d->env->ctr, CTR_lane_bad, 1);
-	drain_note(d, LOG_WARN, "'%s' is not a lane (error %d)", path, -res);
+	drain_note(d, LOG_WARN, "'%s' is not a lane: %s", path,
+	    strerror(-res));
 }
 
 /* What a producer was killed over while making it. */
