@@ -378,23 +378,42 @@ pool_lock(struct lane *l, unsigned spins)
 	return false;
 }
 
-/* The own lane's lock is held by another thread: any lane will do. */
+static struct lane *
+try_all(unsigned spins)
+{
+	struct lane *l;
+
+	for (l = pool.lane; l < pool.lane + POOL_LANES; l++)
+		if (pool_lock(l, spins))
+			return l;
+	return NULL;
+}
+
+/*
+ * The own lane's lock is held by another thread: any lane will do.  All are
+ * held for long where their holders have no processor: they get this one.
+ */
 static struct lane *
 take_any(struct lease *lease)
 {
+	const struct shm_sys *sys = pool.conf.sys;
 	struct lane *l;
+	unsigned i;
 
 	if (lease->lane != NULL && pool_lock(lease->lane, POOL_SPINS))
 		return lease->lane;
 	if (++lease->contended > REBALANCE_AFTER)
 		lease_renew(lease);
-	for (l = pool.lane; l < pool.lane + POOL_LANES; l++)
-		if (pool_lock(l, 0))
-			return l;
-	for (l = pool.lane; l < pool.lane + POOL_LANES; l++)
-		if (pool_lock(l, POOL_SPINS))
-			return l;
-	return NULL;
+	l = try_all(0);
+	if (l == NULL)
+		l = try_all(POOL_SPINS);
+	if (l == NULL && least_used() == NULL)
+		return NULL;
+	for (i = 0; l == NULL && i < POOL_YIELDS; i++) {
+		sys->yield(sys->arg);
+		l = try_all(0);
+	}
+	return l;
 }
 
 static __attribute__((noinline)) struct lane *

@@ -77,6 +77,8 @@ struct shm_sys {
 	 */
 	int	 (*count)(void *arg, _Atomic uint64_t *word);
 	int	 (*poke)(void *arg, _Atomic uint64_t *word, uint64_t v);
+	/* Lets another thread have the processor, if one waits for it. */
+	void	 (*yield)(void *arg);
 };
 
 /* The real one. */

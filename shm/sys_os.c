@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -399,6 +400,12 @@ os_poke(void *arg, _Atomic uint64_t *word, uint64_t v)
 	    -errno : 0;
 }
 
+static void
+os_yield(void *arg)
+{
+	sched_yield();
+}
+
 static uint32_t
 os_pid(void *arg)
 {
@@ -437,4 +444,5 @@ const struct shm_sys shm_sys_os = {
 	.say = os_say,
 	.count = os_count,
 	.poke = os_poke,
+	.yield = os_yield,
 };
