@@ -154,6 +154,14 @@ on_queue(void *arg)
 }
 
 static void
+on_trouble(void *arg, int error)
+{
+	struct agent *a = arg;
+
+	role_trouble(&a->role, a->spill_dir, error);
+}
+
+static void
 on_room(void *arg)
 {
 	struct agent *a = arg;
@@ -305,7 +313,7 @@ agent_open(struct role *r)
 	    .bytes_max = conf_num(r->conf, KEY_agent_queue_max),
 	    .age_max_ns = conf_num(r->conf, KEY_agent_queue_age) * 1000000,
 	    .staging_bytes = 1u << 20,
-	    .notify = on_queue, .notify_arg = a };
+	    .notify = on_queue, .notify_arg = a, .trouble = on_trouble };
 	int res;
 
 	if (r->shm_sys == &shm_sys_os && (res = reader_guard_install()) < 0) {

@@ -35,6 +35,18 @@ set_state(struct role *r, const char *state)
 }
 
 void
+role_trouble(struct role *r, const char *dir, int error)
+{
+	if (error < 0)
+		env_log(&r->env, LOG_ERROR, "cannot write the queue under "
+		    "'%s': %s; nothing is taken into it meanwhile", dir,
+		    strerror(-error));
+	else
+		env_log(&r->env, LOG_INFO, "the queue under '%s' is written "
+		    "again", dir);
+}
+
+void
 role_path(const struct role *r, const char *leaf, char *path, size_t cap)
 {
 	int n;

@@ -91,6 +91,8 @@ void	 role_done(struct role *r);
  */
 void	 role_fail(struct role *r, int res, const char *what,
 	    const char *subject, const char *remedy);
+/* queue_conf.trouble of the queue in dir: one line at each end of it. */
+void	 role_trouble(struct role *r, const char *dir, int error);
 /* dir/leaf, cut never: ROLE_PATH and leaf are bounded (must). */
 void	 role_path(const struct role *r, const char *leaf, char *path,
 	    size_t cap);

@@ -38,6 +38,14 @@ on_queue(void *arg)
 		ingest_resume(s->ingest);
 }
 
+static void
+on_trouble(void *arg, int error)
+{
+	struct station *s = arg;
+
+	role_trouble(s->role, s->queue_dir, error);
+}
+
 /* ---- records by HTTP ---- */
 
 struct http_put {
@@ -337,7 +345,7 @@ got_space(struct op *op)
 	struct station *s = op->arg;
 	struct queue_conf qc = { .dir = s->queue_dir,
 	    .age_max_ns = s->conf.queue_age_ns, .notify = on_queue,
-	    .notify_arg = s };
+	    .notify_arg = s, .trouble = on_trouble };
 	int r;
 
 	if (op->res < 0) {

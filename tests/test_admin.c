@@ -278,6 +278,16 @@ START_TEST(an_exporter_tells_the_last_answer)
 }
 END_TEST
 
+START_TEST(a_disk_that_takes_nothing_is_trouble)
+{
+	role_begins("relay");
+	ctr_set(&c, CTR_queue_disk_error, ENOSPC);
+	ck_assert_int_eq(RUN("status"), 1);
+	has("  TROUBLE    the queue's disk takes nothing: No space left on "
+	    "device\n");
+}
+END_TEST
+
 START_TEST(a_relay_that_exports_tells_both)
 {
 	role_begins("relay");
@@ -911,6 +921,7 @@ main(void)
 		a_pid_of_another_container_does_not_matter,
 		a_configured_role_that_never_ran_is_trouble,
 		drops_are_told_by_reason, an_exporter_tells_the_last_answer,
+		a_disk_that_takes_nothing_is_trouble,
 		a_relay_that_exports_tells_both,
 		a_long_wait_is_trouble, status_speaks_json,
 		ring_shows_living_closed_and_dead, ring_names_jobs_in_progress,

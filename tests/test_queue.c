@@ -61,6 +61,16 @@ on_close(void *arg)
 	closed = true;
 }
 
+static int trouble;
+static unsigned troubles;
+
+static void
+on_trouble(void *arg, int error)
+{
+	trouble = error;
+	troubles++;
+}
+
 static void
 on_notify(void *arg)
 {
@@ -79,6 +89,7 @@ try_open(void)
 {
 	conf.dir = dir;
 	conf.notify = on_notify;
+	conf.trouble = on_trouble;
 	ck_assert_int_eq(queue_new(&q, &env, &conf), 0);
 	open_res = 1;
 	queue_open(q, on_open, NULL);
@@ -1573,6 +1584,8 @@ START_TEST(a_full_disk_is_a_mode_and_ends)
 	n--;
 	ck_assert_int_eq(r, -ENOSPC);
 	ck_assert_uint_ge(ctr_get(&env.ctr, CTR_queue_disk_full), 1);
+	ck_assert_int_eq(trouble, -ENOSPC);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_disk_error), ENOSPC);
 	/* Reading and committing go on. */
 	for (i = 0; i + 1 < n; i++)
 		queue_commit(q, take(i, 50000));
@@ -1585,11 +1598,41 @@ START_TEST(a_full_disk_is_a_mode_and_ends)
 	ck_assert_int_eq(try_put(n, 50000), 0);
 	fileloop_settle(l);
 	ck_assert_int_eq(put_res[n], 0);
+	/* It was told once at each end. */
+	ck_assert_int_eq(trouble, 0);
+	ck_assert_uint_eq(troubles, 2);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_disk_error), 0);
 	restart();
 	take(n - 1, 50000);
 	take(n, 50000);
 	take_none();
 	check_books();
+}
+END_TEST
+
+START_TEST(a_disk_that_fails_is_told_once_and_when_it_works_again)
+{
+	unsigned n;
+
+	start();
+	put_durable(1, 100);
+	fileloop_fault(l, (struct fault){ OP_FSYNC, .times = UINT32_MAX,
+	    .res = -EIO });
+	for (n = 1; n < 6; n++) {
+		(void)try_put(n, 100);
+		fileloop_settle(l);
+		pass(1100 * MS);
+	}
+	ck_assert_int_eq(trouble, -EIO);
+	ck_assert_uint_eq(troubles, 1);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_disk_error), EIO);
+	fileloop_fault(l, (struct fault){ .times = 0 });
+	pass(1100 * MS);
+	ck_assert_int_eq(try_put(6, 100), 0);
+	fileloop_settle(l);
+	ck_assert_int_eq(put_res[6], 0);
+	ck_assert_int_eq(trouble, 0);
+	ck_assert_uint_eq(troubles, 2);
 }
 END_TEST
 
@@ -1976,6 +2019,8 @@ main(void)
 	    more_commits_out_of_order_than_one_frame_holds_are_written);
 	tcase_add_test(t, a_barrier_fails_with_what_it_waits_for);
 	tcase_add_test(t, a_full_disk_is_a_mode_and_ends);
+	tcase_add_test(t,
+	    a_disk_that_fails_is_told_once_and_when_it_works_again);
 	tcase_add_test(t, nobody_probes_a_full_disk_that_nobody_needs);
 	tcase_add_test(t, each_operation_that_fails_once_loses_nothing_done);
 	tcase_add_test(t,

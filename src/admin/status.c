@@ -122,6 +122,9 @@ look_at_work(struct role *ro, uint64_t now)
 		    PRIu64, status);
 	if (ctr_get(c, CTR_export_circuit_open) != 0)
 		trouble(ro, "the backend fails: sending is suspended");
+	if (ctr_get(c, CTR_queue_disk_error) != 0)
+		trouble(ro, "the queue's disk takes nothing: %s",
+		    strerror((int)ctr_get(c, CTR_queue_disk_error)));
 	if (oldest != 0 && human_since(now, oldest) > WAIT_NS)
 		trouble(ro, "the oldest record has waited %s",
 		    human_age(human_since(now, oldest)).text);

@@ -159,6 +159,20 @@ queue_has_room(const struct queue *q)
 	    loop_now(q->env->loop) >= q->sick_until;
 }
 
+void
+queue_trouble(struct queue *q, int *which, int error)
+{
+	bool before = q->spare_trouble != 0 || q->write_trouble != 0, now;
+	int any;
+
+	*which = error;
+	any = q->write_trouble != 0 ? q->write_trouble : q->spare_trouble;
+	now = any != 0;
+	ctr_set(&q->env->ctr, CTR_queue_disk_error, (uint64_t)-any);
+	if (before != now && q->conf.trouble != NULL)
+		q->conf.trouble(q->conf.notify_arg, any);
+}
+
 /* While somebody waits for room or bytes, they are asked for once a second. */
 void
 queue_probe(struct queue *q)

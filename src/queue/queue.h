@@ -57,6 +57,11 @@ struct queue_conf {
 	/* Something more can be taken, or puts have room again. */
 	void		(*notify)(void *arg);
 	void		*notify_arg;
+	/*
+	 * The disk is full or fails (-errno), or does no more (0): each once,
+	 * for words to an operator.  May be NULL; calls nothing of queue.h.
+	 */
+	void		(*trouble)(void *arg, int error);
 };
 
 /* One append.  The caller's, from queue_put() to done(). */

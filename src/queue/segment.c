@@ -205,6 +205,8 @@ spare_failed(struct queue *q, int err)
 	j->force = false;
 	ctr_add(&q->env->ctr, err == -EDQUOT ? CTR_queue_full :
 	    CTR_queue_disk_full, 1);
+	if (err != -EDQUOT)	/* that is our own bound */
+		queue_trouble(q, &q->spare_trouble, err);
 	if (q->refused)
 		queue_probe(q);
 }
@@ -373,6 +375,7 @@ spare_has_room(struct queue *q, int64_t res)
 	}
 	j->spare = SPARE_READY;
 	j->force = false;
+	queue_trouble(q, &q->spare_trouble, 0);
 	step(q, J_IDLE);
 }
 

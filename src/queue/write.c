@@ -406,6 +406,9 @@ group_failed(struct queue *q, int res)
 	struct queue_put *puts = g->puts, *barriers;
 	int told = queue_is_full_error(res) ? -ENOSPC : -EIO;
 
+	/* A spare that cannot be made has told its trouble itself. */
+	if (w->state > W_RENAME && res != -ENOMEM)
+		queue_trouble(q, &q->write_trouble, res);
 	if (w->state > W_RENAME)
 		give_up_segment(q);
 	else if (w->state == W_RENAME && res == -ENOENT)
@@ -517,6 +520,8 @@ sync_step(struct queue *q)
 		group_failed(q, -EIO);
 		return;
 	}
+
+	queue_trouble(q, &q->write_trouble, 0);
 	group_durable(q);
 }
 
