@@ -6,6 +6,7 @@ roles and producers, waits for readiness lines and counters (never sleeps for
 luck), and reads what was exported.
 """
 
+import collections
 import glob
 import json
 import os
@@ -29,20 +30,30 @@ CALLER = os.path.join(BUILD, 'tests/e2e/caller')
 IO = os.environ.get('TEST_IO', 'auto')
 
 
+# Held until so many others were given; then their servers have long begun.
+PORTS = collections.deque(maxlen=100)
+
+
 def free_port():
     """A loopback port nobody listens on, below those connect() takes.
 
     An ephemeral one would not do: while its server is killed, a client's
-    connect() to it may be given that very port and meet itself.
+    connect() to it may be given that very port and meet itself.  Tests that
+    run beside this one, in any process, do not get it as well: an abstract
+    socket of its number, which ends with us, says that it is given.
     """
     while True:
         port = random.randrange(10000, 32000)
-        with socket.socket() as s:
-            try:
+        held = socket.socket(socket.AF_UNIX)
+        try:
+            held.bind(f'\0emplogd-test-port-{port}')
+            with socket.socket() as s:
                 s.bind(('127.0.0.1', port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            held.close()
+            continue
+        PORTS.append(held)
+        return port
 
 
 def wait_for(what, condition, seconds=20.0, every=0.002):
