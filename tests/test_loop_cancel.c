@@ -267,6 +267,58 @@ START_TEST(a_queued_file_op_is_cancelled_and_a_running_one_ends)
 }
 END_TEST
 
+/* Each is done or it is not, and says which; nothing is done in halves. */
+START_TEST(every_kind_of_file_op_ends_once_when_cancelled)
+{
+	enum { KINDS = 14 };
+	struct tap t[KINDS];
+	const char *other = in_dir("other");
+	char buf[4] = "";
+	unsigned i;
+	int fd, dup_fd;
+
+	put_file("file", "text");
+	put_file("doomed", "");
+	fd = open(in_dir("file"), O_RDWR | O_CLOEXEC);
+	dup_fd = dup(fd);
+	for (i = 0; i < KINDS; i++)
+		tap_init(&t[i]);
+	loop_read(l, &t[0].op, fd, buf, sizeof(buf), 0);
+	loop_write(l, &t[1].op, fd, "text", 4, 4);
+	loop_fsync(l, &t[2].op, fd);
+	loop_open(l, &t[3].op, in_dir("file"), O_RDONLY, 0);
+	loop_close(l, &t[4].op, dup_fd);
+	loop_rename(l, &t[5].op, in_dir("doomed"), other);
+	loop_unlink(l, &t[6].op, in_dir("nothing"));
+	loop_mkdir(l, &t[7].op, in_dir("made"), 0700);
+	loop_fallocate(l, &t[8].op, fd, 0, 4096);
+	loop_truncate(l, &t[9].op, fd, 4096);
+	loop_list(l, &t[10].op, dir);
+	loop_stat(l, &t[11].op, dir);
+	loop_space(l, &t[12].op, dir);
+	loop_lock(l, &t[13].op, fd);
+	for (i = 0; i < KINDS; i++)
+		loop_cancel(l, &t[i].op);
+	while (loop_pending(l) > 0)
+		loop_turn(l, true);
+	for (i = 0; i < KINDS; i++)
+		ck_assert_uint_eq(t[i].n, 1);
+	ck_assert_int_ne(t[6].res, 0);
+	if (t[3].res >= 0)
+		close_fd((int)t[3].res);
+	/* A close is never taken back: its number would be lost. */
+	ck_assert_int_eq(t[4].res, 0);
+	ck_assert_int_eq(fcntl(dup_fd, F_GETFD), -1);
+	ck_assert(t[5].res == 0 || t[5].res == -ECANCELED);
+	ck_assert_int_eq(access(other, F_OK), t[5].res == 0 ? 0 : -1);
+	ck_assert_int_eq(access(in_dir("made"), F_OK),
+	    t[7].res == 0 ? 0 : -1);
+	if (t[10].res >= 0)
+		op_list_free(&t[10].op);
+	close_fd(fd);
+}
+END_TEST
+
 START_TEST(what_has_finished_is_not_cancelled)
 {
 	struct loop_addr at = { .len = sizeof(at.sa) };
@@ -355,6 +407,7 @@ cancel_tests(TCase *tc)
 	tcase_add_test(tc, a_silent_dns_does_not_hold_the_end_of_the_loop);
 	tcase_add_test(tc,
 	    a_queued_file_op_is_cancelled_and_a_running_one_ends);
+	tcase_add_test(tc, every_kind_of_file_op_ends_once_when_cancelled);
 	tcase_add_test(tc, what_has_finished_is_not_cancelled);
 	tcase_add_test(tc, a_cancelled_recv_loses_no_bytes);
 	tcase_add_test(tc, thousands_of_waiting_ops_are_cancelled);

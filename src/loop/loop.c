@@ -292,6 +292,9 @@ loop_cancel(struct loop *l, struct op *op)
 	if (op->kind == OP_IDLE || op->ready || op->cancelled)
 		return;
 	op->cancelled = true;
+	/* Taken back, it would leave a descriptor that nobody knows. */
+	if (op->kind == OP_CLOSE)
+		return;
 	if (op->kind == OP_TIMER) {
 		timers_remove(&l->timers, op);
 		loop_complete(l, op, -ECANCELED);

@@ -198,9 +198,10 @@ void	 loop_cancel(struct loop *l, struct op *op);
 
 /*
  * Binds and listens now; a port that is taken is waited for, half a second
- * at most, as it may be that of a predecessor just killed.  hostport: "127.0.0.1:24224",
- * "[::]:8888", "localhost:0"; a number or localhost, no DNS.  Returns the
- * descriptor and where it is bound, or -EINVAL, -EADDRINUSE, -EACCES, ….
+ * at most, as it may be that of a predecessor just killed.  hostport:
+ * "127.0.0.1:24224", "[::]:8888", "localhost:0"; a number or localhost, no
+ * DNS.  Returns the descriptor and where it is bound, or -EINVAL,
+ * -EADDRINUSE, -EACCES, ….
  */
 int	 loop_listen(struct loop *l, const char *hostport,
 	    struct loop_addr *ret_bound);
@@ -252,7 +253,10 @@ void	 loop_fsync(struct loop *l, struct op *op, int fd);
 /* open(2) with O_CLOEXEC added; res: descriptor, also when cancelled late. */
 void	 loop_open(struct loop *l, struct op *op, const char *path,
 	    int flags, uint32_t mode);
-/* A socket is closed when the call returns, a file by the time of done(). */
+/*
+ * A socket is closed when the call returns, a file by the time of done(); so
+ * it is when it was cancelled.
+ */
 void	 loop_close(struct loop *l, struct op *op, int fd);
 void	 loop_rename(struct loop *l, struct op *op, const char *from,
 	    const char *to);

@@ -333,7 +333,7 @@ op_end(struct loop *l, struct op *op, int64_t res)
 	must(op->magic == OP_MAGIC);	/* a stale user_data stops here */
 	must(op->state == UR_IN_RING || polled);
 	op->state = 0;
-	if (res == -EINTR && op->cancelled)
+	if (res == -EINTR && op->cancelled && op->kind != OP_CLOSE)
 		res = -ECANCELED;
 	if ((res == -EINTR && op->kind != OP_CLOSE) || (polled && res >= 0)) {
 		if (op->cancelled)
