@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* The C library's, with hosts of our own: nothing here asks a network. */
@@ -113,6 +114,53 @@ START_TEST(accept_gives_a_descriptor_and_the_peer)
 	loop_addr_text(&me, me_text);
 	ck_assert_str_eq(a_text, me_text);
 	ck_assert(fcntl((int)a.res, F_GETFD) & FD_CLOEXEC);
+	close_fd((int)a.res);
+	close_fd((int)c.res);
+	close_fd(s);
+}
+END_TEST
+
+/* The first number no descriptor has becomes the limit. */
+static struct rlimit
+no_more_descriptors(void)
+{
+	struct rlimit before, now;
+	int next;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	next = dup(0);
+	close(next);
+	now = (struct rlimit){ (rlim_t)next, before.rlim_max };
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &now), 0);
+	return before;
+}
+
+START_TEST(without_descriptors_it_is_emfile_and_nothing_is_lost)
+{
+	struct loop_addr at;
+	struct rlimit before;
+	struct tap a, c, f;
+	int s;
+
+	tap_init(&a);
+	tap_init(&c);
+	tap_init(&f);
+	s = loop_listen(l, "127.0.0.1:0", &at);
+	loop_connect(l, &c.op, &at);
+	ck_assert_int_ge(await(&c), 0);
+	close_fd(open("/", O_RDONLY));	/* no gap below the limit */
+	before = no_more_descriptors();
+	loop_accept(l, &a.op, s);
+	ck_assert_int_eq(await(&a), -EMFILE);
+	loop_connect(l, &f.op, &at);
+	ck_assert_int_eq(await(&f), -EMFILE);
+	loop_open(l, &f.op, dir, O_RDONLY, 0);
+	ck_assert_int_eq(await(&f), -EMFILE);
+	loop_list(l, &f.op, dir);
+	ck_assert_int_eq(await(&f), -EMFILE);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	loop_accept(l, &a.op, s);	/* the one that waited meanwhile */
+	ck_assert_int_ge(await(&a), 0);
 	close_fd((int)a.res);
 	close_fd((int)c.res);
 	close_fd(s);
@@ -661,6 +709,8 @@ net_tests(TCase *tc)
 	tcase_add_test(tc, listen_where_another_listens_is_in_use);
 	tcase_add_test(tc, listen_at_no_address_is_invalid);
 	tcase_add_test(tc, accept_gives_a_descriptor_and_the_peer);
+	tcase_add_test(tc,
+	    without_descriptors_it_is_emfile_and_nothing_is_lost);
 	tcase_add_test(tc, connected_sockets_have_nodelay_and_keepalive);
 	tcase_add_test(tc, connect_where_nobody_listens_is_refused);
 	tcase_add_test(tc, connect_to_no_family_fails);
