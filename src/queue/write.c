@@ -520,7 +520,6 @@ sync_step(struct queue *q)
 		group_failed(q, -EIO);
 		return;
 	}
-
 	queue_trouble(q, &q->write_trouble, 0);
 	group_durable(q);
 }
