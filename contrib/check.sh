@@ -26,7 +26,7 @@ for arg in "$@"; do
 done
 passed=0 failed=0 begun=$SECONDS
 jobs=$(nproc) fuzz_seconds=12
-tsan_tests='tests/test_race tests/test_writer tests/test_emplog tests/test_loop'
+tsan_tests='tests/test_race tests/test_writer tests/test_emplog tests/test_unharmed tests/test_loop'
 
 # What the tests of one machine must not hear of that of another.
 unset MAKEFLAGS MAKELEVEL CFLAGS LDFLAGS CPPFLAGS TEST_IO

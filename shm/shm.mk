@@ -65,12 +65,11 @@ tests_test_unharmed_LDADD = $(SHM_TEST_LIBS)
 # Another libc builds and runs what the script says.
 dist_check_SCRIPTS += tests/t0100-shm-musl.sh
 TESTS += tests/t0100-shm-musl.sh
-EXTRA_DIST += tests/musl/check.h tests/musl/malloc.h
+EXTRA_DIST += tests/lone/check.h tests/musl/malloc.h
 
 # So does another machine, where its compiler and qemu are.
 dist_check_SCRIPTS += tests/t0110-shm-arm64.sh
 TESTS += tests/t0110-shm-arm64.sh
-EXTRA_DIST += tests/cross/check.h
 EXTRA_DIST += tests/shm_round.c
 
 dist_man_MANS += man/emplog.3 man/emplog-ring.7

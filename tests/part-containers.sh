@@ -5,18 +5,7 @@
 # The Dockerfiles are read; the rest is tried in namespaces, see
 # deploy/containers-claims.sh.  Skipped, with the reason, where there are none.
 set -u
-passed=0 failed=0
-
-claim() {
-	local name=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-	else
-		echo "not ok $name"
-		failed=$((failed + 1))
-	fi
-}
+. "$SRC_DIR/tests/claim.sh"
 
 compose_is_good() {
 	docker compose -f "$SRC_DIR/contrib/docker/compose.yaml" config -q

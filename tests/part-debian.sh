@@ -5,18 +5,7 @@
 # The last in a root of its own over this one, which goes with its namespace:
 # see deploy/debian-claims.sh.
 set -u
-passed=0 failed=0
-
-claim() {
-	local name=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-	else
-		echo "not ok $name"
-		failed=$((failed + 1))
-	fi
-}
+. "$SRC_DIR/tests/claim.sh"
 
 builds() {
 	mkdir -p "$WORK_DIR/deb" &&

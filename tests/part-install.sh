@@ -3,18 +3,7 @@
 # quick: yes
 # part-install.sh - what is installed is whole, and a program finds it
 set -u
-passed=0 failed=0
-
-claim() {
-	local name=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-	else
-		echo "not ok $name"
-		failed=$((failed + 1))
-	fi
-}
+. "$SRC_DIR/tests/claim.sh"
 
 root=$WORK_DIR/root
 export PKG_CONFIG_SYSROOT_DIR=$root

@@ -3,18 +3,7 @@
 # part-portable.sh - make portable: what it asks of a machine, and how long it
 # takes from the unpacked tarball to the first record
 set -u
-passed=0 failed=0
-
-claim() {
-	local name=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-	else
-		echo "not ok $name"
-		failed=$((failed + 1))
-	fi
-}
+. "$SRC_DIR/tests/claim.sh"
 
 builds() {
 	make -C "$BUILD_DIR" portable MAKEFLAGS= >"$WORK_DIR/make" 2>&1 ||

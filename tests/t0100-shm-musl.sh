@@ -4,7 +4,7 @@
 #
 # Claims: every file of shm/ compiles with musl-gcc without a warning; a
 # producer and a consumer of it meet, as one static program and with libemplog
-# as a shared library; the suites of shm/ pass (tests/musl/check.h stands in for
+# as a shared library; the suites of shm/ pass (tests/lone/check.h stands in for
 # libcheck); the header alone compiles as C99 and C++.
 set -eu
 srcdir=$(cd "${srcdir:-.}" && pwd)
@@ -41,7 +41,8 @@ suite() {
 	name=$1
 	shift
 	# shellcheck disable=SC2086
-	musl-gcc $flags -static -I"$srcdir/tests/musl" \
+	musl-gcc $flags -static -I"$srcdir/tests/lone" \
+	    -I"$srcdir/tests/musl" \
 	    -idirafter "$tmp/include" -o "$tmp/$name" \
 	    "$srcdir/tests/$name.c" $lib "$@"
 	"$tmp/$name"

@@ -16,7 +16,7 @@ trap 'rm -rf "$tmp" "$ring"' EXIT INT TERM
 
 flags="-std=gnu17 -O2 -Wall -Wextra -Wno-unused-parameter -Werror
     -fno-strict-aliasing -fvisibility=hidden -D_GNU_SOURCE -static
-    -I$srcdir/tests/cross -I$srcdir -I$srcdir/src"
+    -I$srcdir/tests/lone -I$srcdir -I$srcdir/src"
 
 # program NAME SOURCE...: with all of shm/
 program() {
@@ -29,7 +29,7 @@ program() {
 program round "$srcdir/tests/shm_round.c"
 qemu-aarch64 "$tmp/round" "$ring/a"
 # qemu-user keeps MADV_DONTFORK to itself: there a child has the mapping too.
-export CROSS_SKIP=the_lock_ends_with_its_process_though_a_child_lives_on
+export CHECK_SKIP=the_lock_ends_with_its_process_though_a_child_lives_on
 for suite in writer reader; do
 	program $suite "$srcdir/tests/test_$suite.c"
 	qemu-aarch64 "$tmp/$suite"

@@ -32,6 +32,7 @@ install -m 755 "$BUILD_DIR/emplogd" "$root/usr/bin/emplogd"
 install -m 755 "$BUILD_DIR/tests/e2e/issuer" "$root/usr/bin/issuer" \
     2>/dev/null
 install -m 755 "$SRC_DIR/tests/deploy/systemd-claims.sh" "$root/usr/bin/claims"
+install -m 644 "$SRC_DIR/tests/claim.sh" "$root/usr/bin/claim.sh"
 install -m 644 "$SRC_DIR/contrib/systemd/emplogd.sysusers" \
     "$root/usr/lib/sysusers.d/emplogd.conf"
 install -m 644 "$SRC_DIR/contrib/systemd/emplogd.tmpfiles" \

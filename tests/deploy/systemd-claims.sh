@@ -4,18 +4,7 @@
 #
 # Run as a service by systemd-boot.sh; relay and agent are not started yet.
 set -u
-passed=0 failed=0
-
-claim() {
-	local name=$1
-	shift
-	if "$@"; then
-		passed=$((passed + 1))
-	else
-		echo "not ok $name"
-		failed=$((failed + 1))
-	fi
-}
+. "$(dirname "$0")/claim.sh"
 
 # until_ok SECONDS COMMAND...: polls; no claim hangs on luck with a sleep
 until_ok() {
