@@ -145,6 +145,16 @@ went_down(void *arg, int why)
 }
 
 static void
+missed(void *arg, int why)
+{
+	struct agent *a = arg;
+
+	env_log(&a->role.env, LOG_WARN, "cannot reach the relay %s: %s; records "
+	    "are kept here meanwhile; is agent.relay right?",
+	    sender_peer(a->sender), strerror(-why));
+}
+
+static void
 on_queue(void *arg)
 {
 	struct agent *a = arg;
@@ -265,7 +275,8 @@ open_sender(struct agent *a)
 		.inflight_max = conf_num(a->role.conf, KEY_agent_inflight_max),
 		.agent_id = a->id,
 		.ack_timeout_ms = ACK_TIMEOUT_MS,
-		.up = went_up, .down = went_down, .arg = a,
+		.up = went_up, .down = went_down, .missed = missed,
+		.arg = a,
 	};
 	int r;
 

@@ -201,6 +201,16 @@ went_down(void *arg, int why)
 	    sender_peer(s->sender), strerror(-why));
 }
 
+static void
+missed(void *arg, int why)
+{
+	struct station *s = arg;
+
+	env_log(env_of(s), LOG_WARN, "cannot reach the next hop %s: %s; records "
+	    "stay in the queue; is relay.next right?", sender_peer(s->sender),
+	    strerror(-why));
+}
+
 static enum otlp_limits
 limits_of(const struct conf *c)
 {
@@ -270,7 +280,7 @@ static int
 open_next(struct station *s)
 {
 	struct sender_conf sc = { .peers = s->conf.next, .agent_id = "relay",
-	    .up = went_up, .down = went_down, .arg = s };
+	    .up = went_up, .down = went_down, .missed = missed, .arg = s };
 	int r;
 
 	r = sender_new(&s->sender, env_of(s), &sc);

@@ -19,6 +19,7 @@
 #define INFLIGHT_MAX	((uint64_t)32 << 20)
 #define CHUNKS_MAX	8192	/* under way at once */
 #define ACK_TIMEOUT_MS	15000
+#define MISSED_NS	(2000 * MS)	/* peers that start together are no news */
 #define IOVS		64
 #define ANSWERS_BYTES	4096
 
@@ -32,6 +33,7 @@ struct sender {
 	struct peers	 peers;
 	enum state	 state;
 	bool		 closing;
+	bool		 missed;	/* told, or a peer was reached once */
 	void		(*closed)(void *arg);
 	void		*closed_arg;
 
@@ -271,6 +273,7 @@ static void
 went_up(struct sender *s, int fd)
 {
 	s->state = S_UP;
+	s->missed = true;
 	s->fd = fd;
 	s->in_len = 0;
 	s->deadline = 0;
@@ -515,6 +518,16 @@ recv_done(struct op *op)
 /* ---- completions while away ---- */
 
 static void
+tell_missed(struct sender *s)
+{
+	if (s->missed || s->conf.missed == NULL ||
+	    loop_now(s->env->loop) - s->since < MISSED_NS)
+		return;
+	s->missed = true;
+	s->conf.missed(s->conf.arg, s->why);
+}
+
+static void
 dial_done(struct dial *d, int res)
 {
 	struct sender *s = d->arg;
@@ -527,6 +540,7 @@ dial_done(struct dial *d, int res)
 	} else if (!s->closing) {
 		s->why = res;
 		ctr_add(ctr(s), CTR_hop_failures, 1);
+		tell_missed(s);
 		wait_then_try(s);
 	}
 	finish(s);

@@ -35,6 +35,8 @@ struct sender_conf {
 	uint32_t	 ack_timeout_ms; /* 15000 when 0: then it is left */
 	void		(*up)(void *arg);	/* also: there is room again */
 	void		(*down)(void *arg, int why);
+	/* Or NULL.  Once: no peer could be reached since the start, 2 s now. */
+	void		(*missed)(void *arg, int why);
 	void		*arg;
 };
 

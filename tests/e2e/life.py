@@ -217,6 +217,17 @@ def connectors_may_come_long_before_the_agent(w):
     equal('how many came', len(got), len(expected))
 
 
+@claim()
+def a_relay_that_cannot_be_reached_is_told_once(w):
+    nobody = free_port()
+    agent = w.role('agent', agent__relay=f'127.0.0.1:{nobody}', agent__http_listen='').start()
+    wait_for('the agent says so', lambda: 'cannot reach the relay' in agent.log())
+    failures = agent.counters()['hop_failures']
+    wait_for('it goes on trying', lambda: agent.counters()['hop_failures'] > failures)
+    equal('told', agent.log().count('cannot reach the relay'), 1)
+    check(f'127.0.0.1:{nobody}: Connection refused' in agent.log(), agent.log())
+
+
 @claim(epoll=True)
 def roles_may_start_in_any_order(w):
     port, next_port = free_port(), free_port()
