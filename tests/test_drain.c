@@ -765,6 +765,20 @@ START_TEST(stop_spills_the_rest)
 }
 END_TEST
 
+START_TEST(stop_spills_a_lane_nobody_has_looked_at_yet)
+{
+	struct kit *k;
+
+	ck_assert_int_eq(start(), 0);
+	k = lane(DATA);
+	put_many(k, 10, 500);
+	stop();
+	ck_assert_uint_eq(tail(k), 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_spilled_bytes), 5000);
+	leave();
+}
+END_TEST
+
 START_TEST(stop_puts_what_a_silent_relay_has_on_disk_too)
 {
 	struct kit *k = lane(DATA);
@@ -1612,6 +1626,7 @@ suite(void)
 	tcase_add_test(t, no_byte_is_taken_twice_after_a_kill);
 	tcase_add_test(t, lanes_gone_with_a_reboot_are_counted_as_lost);
 	tcase_add_test(t, stop_spills_the_rest);
+	tcase_add_test(t, stop_spills_a_lane_nobody_has_looked_at_yet);
 	tcase_add_test(t, stop_puts_what_a_silent_relay_has_on_disk_too);
 	tcase_add_test(t,
 	    stop_survives_a_relay_that_is_lost_while_its_copies_are_written);

@@ -438,6 +438,9 @@ drain_stop(struct drain *d, void (*done)(void *arg), void *arg)
 	if (d->state == DRAIN_RUN)
 		burial_tell_dropped(d);
 	ownrec_close(d);
+	/* Lanes that came a moment ago, our own among them, are spilled too. */
+	if (d->state == DRAIN_RUN)
+		ringdir_scan_now(d);
 	d->state = d->state == DRAIN_RUN ? DRAIN_SPILL : DRAIN_HALT;
 	d->stop_ns = drain_now(d);
 	d->stop_done = done;

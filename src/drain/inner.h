@@ -228,8 +228,12 @@ bool	 ringdir_idle(struct drain *d);
 /* Once a second: listens again where knocks had become too many. */
 void	 ringdir_second(struct drain *d);
 void	 ringdir_close(struct drain *d);
-/* Looks through both directories: new lanes, gone lanes, garbage. */
+/*
+ * Looks through both directories: new lanes, gone lanes, garbage; when that
+ * is due, and not too often.
+ */
 void	 ringdir_scan(struct drain *d);
+void	 ringdir_scan_now(struct drain *d);
 
 /* ---- ringctl.c ---- */
 /* Maps ring.ctl, made when absent, where that can be done. */

@@ -567,12 +567,18 @@ miss_lanes(struct drain *d)
 void
 ringdir_scan(struct drain *d)
 {
-	uint64_t now = drain_now(d), waiting = 0;
+	if (d->scan_due && (d->scan_no == 0 ||
+	    drain_now(d) - d->scanned_ns >= SCAN_GAP))
+		ringdir_scan_now(d);
+}
 
-	if (!d->scan_due || (d->scan_no > 0 && now - d->scanned_ns < SCAN_GAP))
-		return;
+void
+ringdir_scan_now(struct drain *d)
+{
+	uint64_t waiting = 0;
+
 	d->scan_due = false;
-	d->scanned_ns = now;
+	d->scanned_ns = drain_now(d);
 	d->scan_no++;
 	scan_dir(d, d->ring_dir, false, &waiting);
 	scan_dir(d, d->disk_dir, true, &waiting);
