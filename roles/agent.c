@@ -21,6 +21,7 @@
 #include "hop/sender.h"
 #include "http/ingest.h"
 #include "http/probe.h"
+#include "http/tee.h"
 #include "queue/queue.h"
 #include "roles/role.h"
 #include "shm/reader.h"
@@ -43,6 +44,7 @@ struct agent {
 	struct serve	*serve;
 	struct ingest	*ingest;
 	struct probe	*probe;
+	struct tee	*tee;		/* NULL: none */
 	struct port	*port;
 	unsigned	 step;
 	bool		 queue_open;
@@ -193,8 +195,11 @@ on_request(void *arg, struct serve_req *req)
 {
 	struct agent *a = arg;
 
-	if (!probe_request(a->probe, req))
-		ingest_request(a->ingest, req);
+	if (probe_request(a->probe, req))
+		return;
+	if (a->tee != NULL)
+		tee_request(a->tee, req);
+	ingest_request(a->ingest, req);
 }
 
 static int
@@ -202,8 +207,11 @@ on_refused(void *arg, const struct serve_req *req, int status)
 {
 	struct agent *a = arg;
 
-	return probe_owns(req) ? status :
-	    ingest_refused(a->ingest, req, status);
+	if (probe_owns(req))
+		return status;
+	if (a->tee != NULL)
+		tee_missed(a->tee, req);
+	return ingest_refused(a->ingest, req, status);
 }
 
 /* ---- opening ---- */
@@ -212,6 +220,7 @@ static int
 open_http(struct agent *a)
 {
 	const char *listen = conf_text(a->role.conf, KEY_agent_http_listen);
+	const char *tee = conf_text(a->role.conf, KEY_agent_tee);
 	struct serve_conf vc = { .handler = on_request, .arg = a,
 	    .refused = on_refused, .budget_bytes = HTTP_BODY_BUDGET };
 	struct ingest_conf ic = { .sink = drain_ingest, .arg = a->drain };
@@ -228,6 +237,8 @@ open_http(struct agent *a)
 		r = ingest_new(&a->ingest, &a->role.env, &ic);
 	if (r == 0)
 		r = probe_new(&a->probe, &a->role.env, &pc);
+	if (r == 0 && *tee != '\0')
+		r = tee_new(&a->tee, &a->role.env, tee);
 	pp.serve = a->serve;
 	if (r == 0)
 		r = port_open(&a->port, &a->role.env, &pp);
@@ -366,6 +377,12 @@ close_serve(struct agent *a)
 }
 
 static void
+close_tee(struct agent *a)
+{
+	tee_close(a->tee, next_step, a);
+}
+
+static void
 close_drain(struct agent *a)
 {
 	drain_stop(a->drain, next_step, a);
@@ -391,6 +408,7 @@ next_step(void *arg)
 		{ a->port != NULL, close_port },
 		{ a->probe != NULL, close_probe },
 		{ a->serve != NULL, close_serve },
+		{ a->tee != NULL, close_tee },
 		{ a->drain != NULL, close_drain },
 		{ a->sender != NULL, close_sender },
 		{ a->queue != NULL && a->queue_open, close_queue },
@@ -429,6 +447,7 @@ agent_free(struct role *r)
 	port_free(&a->port);
 	probe_free(&a->probe);
 	ingest_free(&a->ingest);
+	tee_free(&a->tee);
 	serve_free(&a->serve);
 	drain_free(&a->drain);
 	sender_free(&a->sender);

@@ -210,6 +210,12 @@ print_agent(FILE *out, const struct counters *c)
 	    " lost or refused\n", ctr_get(c, CTR_hop_up) ? "connected" :
 	    "not connected", ctr_get(c, CTR_hop_connects),
 	    ctr_get(c, CTR_hop_failures));
+	if (ctr_get(c, CTR_tee_requests) > 0)
+		fprintf(out, "  tee        %" PRIu64 " of %" PRIu64 " HTTP "
+		    "bodies taken by the old one, %" PRIu64 " failed, %"
+		    PRIu64 " not sent\n", ctr_get(c, CTR_tee_taken),
+		    ctr_get(c, CTR_tee_requests), ctr_get(c, CTR_tee_failed),
+		    ctr_get(c, CTR_tee_dropped));
 }
 
 static void

@@ -90,7 +90,8 @@ may_be_shown(enum conf_key key, const char *text)
 {
 	return key_info[key].type != CONF_SECRET &&
 	    key != KEY_exporter_headers &&
-	    (key != KEY_exporter_endpoint || strpbrk(text, "@?") == NULL);
+	    ((key != KEY_exporter_endpoint && key != KEY_agent_tee) ||
+	    strpbrk(text, "@?") == NULL);
 }
 
 static void

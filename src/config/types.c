@@ -322,6 +322,7 @@ check_text(enum conf_key key, const char *text)
 		if (hostport_parse(text, strlen(text), &hp) < 0 || hp.port == 0)
 			return -EINVAL;
 		return 0;
+	case KEY_agent_tee:
 	case KEY_exporter_endpoint:
 		return *text == '\0' || is_url(text) ? 0 : -EINVAL;
 	case KEY_exporter_dataset:
@@ -461,6 +462,7 @@ shape_of(enum conf_key key)
 		return "a list of name=value";
 	case KEY_relay_next:
 		return "export or host:port";
+	case KEY_agent_tee:
 	case KEY_exporter_endpoint:
 		return "a URL that begins with https:// or http://, without "
 		    "user or query";

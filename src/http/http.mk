@@ -6,7 +6,7 @@ libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/scrub.c src/http/scrub.h src/http/decode.c src/http/decode.h \
 	src/http/body.c src/http/body.h \
 	src/http/ingest.c src/http/ingest.h src/http/ingest_inner.h \
-	src/http/ingest_work.c src/http/mpin.c src/http/mpin.h \
+	src/http/ingest_work.c src/http/tee.c src/http/tee.h src/http/mpin.c src/http/mpin.h \
 	src/http/mp_scrub.c src/http/mp_scrub.h \
 	src/http/form.c src/http/form.h src/http/gap.c src/http/gap.h \
 	src/http/seen.c src/http/seen.h src/http/vec.h \

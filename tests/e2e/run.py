@@ -16,6 +16,7 @@ import endpoints    # noqa: F401
 import legacy       # noqa: F401
 import life         # noqa: F401
 import middle       # noqa: F401
+import moving       # noqa: F401
 import service      # noqa: F401
 import verbs        # noqa: F401
 

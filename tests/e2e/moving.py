@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: ISC
+"""moving.py - beside, before and after an old Fluent Bit or Fluentd"""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from claims import check, claim, equal
+from fleet import agent, arrive, give, record, relay_and_backend
+from world import free_port, http, wait_for
+
+QUICK = 1.0         # s; the old client gives up after 5
+
+
+class OldFluentBit:
+    """Keeps what it is POSTed; answers when it may, with a status."""
+    def __init__(self, w, status=201, hold=False):
+        self.bodies, self.may = [], threading.Event()
+        if not hold:
+            self.may.set()
+        old = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = 'HTTP/1.1'
+
+            def log_message(self, *args):
+                pass
+
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers['Content-Length'] or 0))
+                old.bodies.append((self.path, self.headers['Content-Type'], body))
+                old.may.wait(30)
+                self.send_response(status)
+                self.send_header('Content-Length', '0')
+                self.end_headers()
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            block_on_close = False
+
+            def handle_error(self, request, client_address):
+                pass
+
+        self.server = Server(('127.0.0.1', 0), Handler)
+        self.url = f'http://127.0.0.1:{self.server.server_port}'
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        w.closers.append(self.close)
+
+    def close(self):
+        self.may.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def post(a, n):
+    r = http(a.http, '/worker.logs', record(n))
+    check(f'{r.status}, {r.took:.2f} s', r.status == 201 and r.took < QUICK)
+
+
+def tee_counts(a):
+    c = a.counters().read()
+    return tuple(c['tee_' + x] for x in ('requests', 'taken', 'failed', 'dropped'))
+
+
+@claim(epoll=True)
+def the_old_fluent_bit_gets_the_same_bytes(w):
+    old = OldFluentBit(w)
+    r, b = relay_and_backend(w)
+    a = agent(w, r.port, agent__tee=old.url)
+    bodies = [json.dumps(record(n)).encode() for n in range(20)] + [b'no \x00 JSON \xff']
+    for body in bodies:
+        equal('status', http(a.http, '/worker.logs', body).status, 201)
+    wait_for('all are there', lambda: tee_counts(a) == (21, 21, 0, 0))
+    equal('bytes', sorted(x[2] for x in old.bodies), sorted(bodies))
+    equal('path, type', {x[:2] for x in old.bodies}, {('/worker.logs', 'application/json')})
+    arrive(b, range(20))
+    s = a.verb('status').stdout
+    check(s, 'tee        21 of 21 HTTP bodies' in s)
+
+
+@claim()
+def a_url_with_a_path_is_taken_as_it_is(w):
+    old = OldFluentBit(w)
+    a = agent(w, free_port(), agent__tee=old.url + '/old.tag')
+    post(a, 1)
+    wait_for('it', lambda: tee_counts(a) == (1, 1, 0, 0))
+    equal('path', old.bodies[0][0], '/old.tag')
+
+
+@claim()
+def an_old_fluent_bit_that_fails_is_only_counted(w):
+    r, b = relay_and_backend(w)
+    for first, url in ((0, OldFluentBit(w, status=500).url),
+                       (10, f'http://127.0.0.1:{free_port()}')):
+        a = agent(w, r.port, state=f'agent{first}', agent__tee=url)
+        for n in range(first, first + 10):
+            post(a, n)
+        wait_for('all have failed', lambda: tee_counts(a) == (10, 0, 10, 0))
+        equal('exit', a.stop(), 0)
+    arrive(b, range(20))
+
+
+@claim(epoll=True)
+def a_slow_old_fluent_bit_holds_up_nobody_and_not_the_end(w):
+    old = OldFluentBit(w, hold=True)
+    r, b = relay_and_backend(w)
+    a = agent(w, r.port, agent__tee=old.url)
+    # Three such bodies are more than may wait.
+    for n in range(4):
+        q = http(a.http, '/', record(n, pad=' ' * 1500000))
+        check(f'{q.status}, {q.took:.2f} s', q.status == 201 and q.took < QUICK)
+    for n in range(4, 20):
+        post(a, n)
+    requests, taken, failed, dropped = tee_counts(a)
+    equal('requests, taken', (requests, taken), (20, 0))
+    check(f'{dropped} dropped, {failed} failed', dropped == 2 and failed == 0)
+    arrive(b, range(20))
+    equal('exit', a.stop(), 0)
+    equal('what was under way counts', tee_counts(a), (20, 0, 0, 20))
+
+
+@claim()
+def an_agent_that_is_its_own_old_one_does_not_turn_in_circles(w):
+    port = free_port()
+    a = w.role('agent', agent__relay=f'127.0.0.1:{free_port()}',
+               agent__http_listen=f'127.0.0.1:{port}', agent__tee=f'http://127.0.0.1:{port}')
+    a.http = port
+    a.start()
+    post(a, 1)
+    wait_for('it', lambda: tee_counts(a) == (1, 1, 0, 0))
+    equal('requests', a.counters()['ingest_requests'], 2)
