@@ -15,6 +15,8 @@
 const struct admin_verb admin_verbs[] = {
 	{ "help", admin_help, "help [keys | counters | variables | name]",
 	    "this, or what a key, counter or variable means", false },
+	{ "migrate", admin_migrate, "migrate file ...",
+	    "the emplogd.conf of a fluent-bit.conf or fluentd.conf", false },
 	{ "ring", admin_ring, "ring",
 	    "the lanes of this host, living and dead", true },
 	{ "status", admin_status, "status [--json]",

@@ -66,6 +66,7 @@ int	 admin_status(int argc, char **argv, struct admin *a);
 int	 admin_ring(int argc, char **argv, struct admin *a);
 int	 admin_tail(int argc, char **argv, struct admin *a);
 int	 admin_help(int argc, char **argv, struct admin *a);
+int	 admin_migrate(int argc, char **argv, struct admin *a);
 int	 admin_version(int argc, char **argv, struct admin *a);
 
 #endif

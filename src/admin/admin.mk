@@ -5,7 +5,8 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/status.c src/admin/ring.c src/admin/tail.c \
 	src/admin/help.c src/admin/lanes.c src/admin/lanes.h \
 	src/admin/show.c src/admin/show.h src/admin/human.c \
-	src/admin/human.h
+	src/admin/human.h src/admin/migrate.c \
+	src/admin/old_conf.c src/admin/old_conf.h
 libparts_a_CPPFLAGS += $(JANSSON_CFLAGS)
 
 check_PROGRAMS += tests/test_admin

@@ -2,12 +2,14 @@
 """moving.py - beside, before and after an old Fluent Bit or Fluentd"""
 
 import json
+import os
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from claims import check, claim, equal
 from fleet import agent, arrive, give, record, relay_and_backend
-from world import free_port, http, wait_for
+from world import EMPLOGD, free_port, http, wait_for
 
 QUICK = 1.0         # s; the old client gives up after 5
 
@@ -96,8 +98,8 @@ def an_old_fluent_bit_that_fails_is_only_counted(w):
         for n in range(first, first + 10):
             post(a, n)
         wait_for('all have failed', lambda: tee_counts(a) == (10, 0, 10, 0))
+        arrive(b, range(first + 10))
         equal('exit', a.stop(), 0)
-    arrive(b, range(20))
 
 
 @claim(epoll=True)
@@ -129,3 +131,87 @@ def an_agent_that_is_its_own_old_one_does_not_turn_in_circles(w):
     post(a, 1)
     wait_for('it', lambda: tee_counts(a) == (1, 1, 0, 0))
     equal('requests', a.counters()['ingest_requests'], 2)
+
+
+OLD_BIT = '''[SERVICE]
+    Flush 5
+[INPUT]
+    Name http
+    Port 9880
+    Buffer_Max_Size 64k
+[FILTER]
+    Name record_modifier
+    Record worker_id ${WORKER_ID}
+    Record deployment_env ${DEPLOYMENT_ENV:-development}
+[FILTER]
+    Name modify
+    Condition Key_value_equals a b
+    Condition Key_value_equals a c
+[OUTPUT]
+    Name http
+    Host ${FLUENTD_HOST:-127.0.0.1}
+    Port 8888
+    HTTP_Passwd hush-one
+    Retry_Limit 3
+    tls.verify off
+'''
+OLD_FLUENTD = '''<source>
+  @type http
+  port 8888
+</source>
+<match **>
+  @type http
+  endpoint http://127.0.0.1:4318/logs/json
+  headers {"Authorization":"Bearer hush-two","Dash0-Dataset":"production"}
+  <buffer>
+    @type memory
+    retry_max_times 3
+  </buffer>
+</match>
+<match critical.**>
+  @type null
+</match>
+'''
+TOLD = ('larger bodies were refused', 'the last one wins', "is the shell's", 'AND-ed',
+        'lost after so many tries', 'stand in for the receiver', 'a restart lost the buffer',
+        'dropped after so many tries', 'never reached', 'the token is not printed')
+
+
+def migrate(w, **files):
+    names = []
+    for name, text in files.items():
+        names.append(os.path.join(w.dir, name + '.conf'))
+        with open(names[-1], 'wb') as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+    return subprocess.run([EMPLOGD, 'migrate', *names], capture_output=True, text=True,
+                          timeout=10)
+
+
+@claim()
+def migrate_makes_a_conf_that_is_without_fault_and_says_what_was_wrong(w):
+    s = migrate(w, bit=OLD_BIT, fluentd=OLD_FLUENTD)
+    equal('exit', (s.returncode, s.stderr), (0, ''))
+    for words in TOLD:
+        check(f'{words}: {s.stdout}', words in s.stdout)
+    check('secrets', 'hush' not in s.stdout)
+    for line in ('relay = ${FLUENTD_HOST:-127.0.0.1}:8888', 'dataset = production',
+                 'deployment = ${DEPLOYMENT_ENV:-development}', 'http_listen = 0.0.0.0:8888',
+                 'endpoint = http://127.0.0.1:4318'):
+        check(f'{line}: {s.stdout}', line + '\n' in s.stdout)
+    path = os.path.join(w.dir, 'made.conf')
+    with open(path, 'w') as f:
+        f.write(s.stdout)
+    s = subprocess.run([EMPLOGD, '--check', '--config', path], capture_output=True, text=True,
+                       timeout=10)
+    equal(f'--check: {s.stderr}', s.returncode, 0)
+
+
+@claim()
+def migrate_refuses_what_is_no_such_file(w):
+    for text, words in ((b'[INPUT]\n  Name \x00\n', 'NUL'), (b'[INPUT\n', ':1: '),
+                        (b'[INPUT]\n' + b'x' * 5000, ':2: a line'), (b'a' * (1 << 21), '1 MiB'),
+                        (b'@INCLUDE bad.conf\n', 'deeper than 4'), (b'', 'no section'),
+                        (b'[INPUT]\n  Name \xff\n', 'UTF-8')):
+        s = migrate(w, bad=text)
+        equal(f'{words}: {s.stderr}', (s.returncode, s.stdout), (78, ''))
+        check(f'{words}: {s.stderr}', words in s.stderr)
