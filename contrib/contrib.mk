@@ -90,3 +90,5 @@ EXTRA_DIST += contrib/debian/changelog contrib/debian/control \
 	contrib/debian/libemplog0.lintian-overrides \
 	contrib/debian/libemplog-dev.lintian-overrides \
 	tests/part-debian.sh tests/deploy/debian-claims.sh
+
+EXTRA_DIST += contrib/migrate.md

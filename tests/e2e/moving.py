@@ -3,6 +3,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -215,3 +216,66 @@ def migrate_refuses_what_is_no_such_file(w):
         s = migrate(w, bad=text)
         equal(f'{words}: {s.stderr}', (s.returncode, s.stdout), (78, ''))
         check(f'{words}: {s.stderr}', words in s.stderr)
+
+
+class OldFluentd:
+    """Speaks Forward as Fluentd does: no hello, an ack per chunk option."""
+    def __init__(self, w):
+        self.got, self.acks = b'', 0
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        self.port = self.listener.getsockname()[1]
+        w.closers.append(self.listener.close)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+
+    def talk(self, s):
+        data, at = b'', 0
+        with s:
+            while part := s.recv(65536):
+                data += part
+                self.got += part
+                # fixstr or str8 behind the key; nothing else of it is read
+                while (at := data.find(b'\xa5chunk', at)) >= 0:
+                    head = at + 6
+                    if len(data) < head + 2:
+                        break
+                    wide = data[head] == 0xd9
+                    n = data[head + 1] if wide else data[head] & 0x1f
+                    end = head + 1 + wide + n
+                    if len(data) < end:
+                        break
+                    self.acks += 1
+                    s.sendall(b'\x81\xa3ack' + data[head:end])
+                    at = end
+
+
+@claim()
+def the_agent_may_move_first_to_a_fluentd(w):
+    old = OldFluentd(w)
+    a = agent(w, old.port)
+    for n in range(10):
+        post(a, n)
+    wait_for('all', lambda: all(b'record %d' % n in old.got for n in range(10)))
+    wait_for('acknowledged', lambda: a.counters()['lane_held_bytes'] == 0 and
+             a.counters()['lane_acked_bytes'] > 0)
+    check('acks', old.acks >= 1)
+
+
+@claim()
+def the_relay_may_move_first_under_a_fluent_bit(w):
+    r, b = relay_and_backend(w)
+    entry = b'\x92\xce\x65\x00\x00\x00\x82\xa7message\xa3old\xa1n\x07'
+    with socket.create_connection(('127.0.0.1', r.port), 5) as s:
+        # [tag, bin8 entries, {"chunk": "c1", "size": 1, "fluent_signal": 0}]
+        s.sendall(b'\x93\xabworker.logs\xc4' + bytes([len(entry)]) + entry +
+                  b'\x83\xa5chunk\xa2c1\xa4size\x01\xadfluent_signal\x00')
+        s.settimeout(5)
+        equal('ack', s.recv(64), b'\x81\xa3ack\xa2c1')
+    arrive(b, [7])
