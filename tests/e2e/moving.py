@@ -242,8 +242,8 @@ class OldFluentd:
                 data += part
                 self.got += part
                 # fixstr or str8 behind the key; nothing else of it is read
-                while (at := data.find(b'\xa5chunk', at)) >= 0:
-                    head = at + 6
+                while (found := data.find(b'\xa5chunk', at)) >= 0:
+                    head = found + 6
                     if len(data) < head + 2:
                         break
                     wide = data[head] == 0xd9
@@ -266,6 +266,7 @@ def the_agent_may_move_first_to_a_fluentd(w):
     wait_for('acknowledged', lambda: a.counters()['lane_held_bytes'] == 0 and
              a.counters()['lane_acked_bytes'] > 0)
     check('acks', old.acks >= 1)
+    equal('lost connections', a.counters()['hop_failures'], 0)
 
 
 @claim()
