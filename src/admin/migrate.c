@@ -19,6 +19,16 @@
 #include "banned.h"
 
 #define VALUE_MAX	256
+#define ADDR_BYTES	(2 * VALUE_MAX)
+#define NEST_MAX	8	/* sections in each other; deeper ones are one */
+
+/* A section that is being read; Fluentd's have others in them. */
+struct section {
+	char		 name[32], plugin[64], host[VALUE_MAX],
+			 port[VALUE_MAX];
+	unsigned	 conditions;
+	bool		 database, json;
+};
 
 struct migrate {
 	FILE		*said;		/* remarks, put behind the keys */
@@ -26,14 +36,19 @@ struct migrate {
 	char		 agent_http[VALUE_MAX], host[VALUE_MAX],
 			 port[VALUE_MAX], deployment[VALUE_MAX],
 			 region[VALUE_MAX];
-	char		 forward[VALUE_MAX], http[VALUE_MAX],
+	char		 forward[ADDR_BYTES], http[ADDR_BYTES],
 			 endpoint[VALUE_MAX], dataset[VALUE_MAX];
-	/* the section that is being read */
-	char		 name[32], plugin[64], section_host[VALUE_MAX],
-			 section_port[VALUE_MAX];
-	unsigned	 conditions;
-	bool		 database, json, slash, all_taken;
+	bool		 open;		/* listens off loopback */
+	bool		 all_taken;
+	struct section	 section[NEST_MAX];
+	unsigned	 nest;		/* 0: none is open */
 };
+
+static struct section *
+section_of(struct migrate *m)
+{
+	return &m->section[m->nest < NEST_MAX ? m->nest : NEST_MAX - 1];
+}
 
 /* One thing that a key of the old file did, or did not do. */
 struct lore {
@@ -194,39 +209,45 @@ record(struct migrate *m, const struct old_line *l)
 static void
 bit_key(struct migrate *m, const struct old_line *l)
 {
+	struct section *s = section_of(m);
+
 	if (strstr(l->value, ":-") != NULL)
 		say(m, l, "${VAR:-default} is the shell's: Fluent Bit found "
 		    "no such variable; emplogd knows it");
 	if (strcmp(l->key, "name") == 0)
-		snprintf(m->plugin, sizeof(m->plugin), "%s", l->value);
+		snprintf(s->plugin, sizeof(s->plugin), "%s", l->value);
 	else if (strcmp(l->key, "host") == 0)
-		keep(m, l, m->section_host, l->value);
+		keep(m, l, s->host, l->value);
 	else if (strcmp(l->key, "port") == 0)
-		keep(m, l, m->section_port, l->value);
+		keep(m, l, s->port, l->value);
 	else if (strcmp(l->key, "record") == 0)
 		record(m, l);
-	else if (strcmp(l->key, "condition") == 0 && m->conditions++ == 1)
+	else if (strcmp(l->key, "condition") == 0 && s->conditions++ == 1)
 		say(m, l, "the Conditions of one filter are AND-ed: several "
 		    "values of one key never match together");
 	else if (strcmp(l->key, "condition") == 0 &&
-	    strcmp(m->name, "output") == 0)
+	    strcmp(s->name, "output") == 0)
 		say(m, l, "an output knows no Condition");
-	m->database |= strcmp(l->key, "db") == 0;
-	m->json |= strcmp(l->key, "format") == 0 &&
+	s->database |= strcmp(l->key, "db") == 0;
+	s->json |= strcmp(l->key, "format") == 0 &&
 	    strcasecmp(l->value, "json") == 0;
 }
 
 static void
 fluentd_key(struct migrate *m, const struct old_line *l)
 {
-	if (strcmp(l->key, "@type") == 0 && strcmp(m->name, "buffer") == 0) {
+	struct section *s = section_of(m);
+
+	if (strcmp(l->key, "@type") == 0 && strcmp(s->name, "buffer") == 0) {
 		if (strcmp(l->value, "memory") == 0)
 			say(m, l, "a restart lost the buffer; emplogd "
 			    "acknowledges what is on its disk");
 	} else if (strcmp(l->key, "@type") == 0)
-		snprintf(m->plugin, sizeof(m->plugin), "%s", l->value);
+		snprintf(s->plugin, sizeof(s->plugin), "%s", l->value);
+	else if (strcmp(l->key, "bind") == 0)
+		keep(m, l, s->host, l->value);
 	else if (strcmp(l->key, "port") == 0)
-		keep(m, l, m->section_port, l->value);
+		keep(m, l, s->port, l->value);
 	else if (strcmp(l->key, "endpoint") == 0)
 		endpoint(m, l);
 	else if (strcmp(l->key, "headers") == 0)
@@ -236,55 +257,79 @@ fluentd_key(struct migrate *m, const struct old_line *l)
 static void
 section_begin(struct migrate *m, const struct old_line *l)
 {
-	snprintf(m->name, sizeof(m->name), "%s", l->key);
-	m->plugin[0] = m->section_host[0] = m->section_port[0] = '\0';
-	m->conditions = 0;
-	m->database = m->json = false;
-	if (strcmp(l->key, "buffer") == 0)
+	struct section *s;
+
+	m->nest++;
+	s = section_of(m);
+	*s = (struct section){ .conditions = 0 };
+	snprintf(s->name, sizeof(s->name), "%s", l->key);
+	if (strcmp(l->key, "match") != 0)
 		return;
-	if (strcmp(l->key, "match") == 0 && m->all_taken)
+	if (m->all_taken)
 		say(m, l, "stands behind <match **>, which takes everything: "
 		    "never reached");
-	m->all_taken |= strcmp(l->key, "match") == 0 &&
-	    strcmp(l->value, "**") == 0;
+	m->all_taken |= strcmp(l->value, "**") == 0;
+}
+
+static void
+bit_output(struct migrate *m, const struct old_line *at)
+{
+	struct section *s = section_of(m);
+
+	if (s->host[0] == '\0')
+		return;
+	snprintf(m->host, VALUE_MAX, "%s", s->host);
+	snprintf(m->port, VALUE_MAX, "%s", s->port);
+	if (s->json && strcmp(s->plugin, "http") == 0)
+		say(m, at, "sent one JSON array a flush: a receiver that "
+		    "expects lines could not parse it");
 }
 
 static void
 bit_end(struct migrate *m, const struct old_line *l)
 {
+	struct section *s = section_of(m);
 	struct old_line at = *l;
 
-	at.key = m->plugin;
-	if (strcmp(m->name, "input") == 0 && strcmp(m->plugin, "http") == 0) {
+	at.key = s->plugin;
+	if (strcmp(s->name, "output") == 0) {
+		bit_output(m, &at);
+	} else if (strcmp(s->name, "input") == 0 &&
+	    strcmp(s->plugin, "http") == 0) {
 		snprintf(m->agent_http, sizeof(m->agent_http), "%s",
-		    m->section_port[0] != '\0' ? m->section_port : "9880");
-	} else if (strcmp(m->name, "input") == 0 &&
-	    strcmp(m->plugin, "tail") == 0) {
+		    s->port[0] != '\0' ? s->port : "9880");
+	} else if (strcmp(s->name, "input") == 0 &&
+	    strcmp(s->plugin, "tail") == 0) {
 		say(m, &at, "no equivalent: emplogd reads no log files; let "
 		    "the worker log by libemplog or HTTP, with its fields");
-		if (!m->database)
+		if (!s->database)
 			say(m, &at, "without DB every restart lost lines or "
 			    "sent them again");
-	} else if (strcmp(m->name, "output") == 0 && m->section_host[0] !=
-	    '\0') {
-		snprintf(m->host, VALUE_MAX, "%s", m->section_host);
-		snprintf(m->port, VALUE_MAX, "%s", m->section_port);
-		if (m->json && strcmp(m->plugin, "http") == 0)
-			say(m, &at, "sent one JSON array a flush: a receiver "
-			    "that expects lines could not parse it");
 	}
 }
 
-/* The section is over when its first inner one begins, or it ends. */
-static void
-fluentd_port(struct migrate *m)
+static bool
+is_loopback(const char *host)
 {
-	char *to = strcmp(m->plugin, "forward") == 0 ? m->forward :
-	    strcmp(m->plugin, "http") == 0 ? m->http : NULL;
+	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
+	    strcmp(host, "localhost") == 0;
+}
 
-	if (strcmp(m->name, "source") == 0 && to != NULL)
-		snprintf(to, VALUE_MAX, "%s", m->section_port[0] != '\0' ?
-		    m->section_port : to == m->forward ? "24224" : "9880");
+static void
+fluentd_end(struct migrate *m)
+{
+	const struct section *s = section_of(m);
+	const char *host = s->host[0] != '\0' ? s->host : "0.0.0.0";
+	bool forward = strcmp(s->plugin, "forward") == 0, v6;
+
+	if (strcmp(s->name, "source") != 0 ||
+	    (!forward && strcmp(s->plugin, "http") != 0))
+		return;
+	v6 = strchr(host, ':') != NULL;
+	snprintf(forward ? m->forward : m->http, ADDR_BYTES, "%s%s%s:%s",
+	    v6 ? "[" : "", host, v6 ? "]" : "", s->port[0] != '\0' ? s->port :
+	    forward ? "24224" : "9880");
+	m->open |= !is_loopback(host);
 }
 
 static void
@@ -294,13 +339,16 @@ take(void *arg, const struct old_line *l)
 
 	m->bit |= !l->fluentd;
 	m->fluentd |= l->fluentd;
-	if (l->kind != OLD_KEY) {
-		if (!l->fluentd && l->kind == OLD_END)
+	if (l->kind == OLD_BEGIN) {
+		section_begin(m, l);
+		return;
+	}
+	if (l->kind == OLD_END) {
+		if (l->fluentd)
+			fluentd_end(m);
+		else
 			bit_end(m, l);
-		else if (l->fluentd)
-			fluentd_port(m);
-		if (l->kind == OLD_BEGIN)
-			section_begin(m, l);
+		m->nest -= m->nest > 0;
 		return;
 	}
 	tell_lore(m, l);
@@ -325,7 +373,7 @@ print_conf(const struct migrate *m, FILE *out)
 {
 	fprintf(out, "# made by emplogd migrate\n\n[common]\nrole = %s\n",
 	    !m->fluentd ? "agent" : !m->bit ? "relay" : "agent, relay");
-	if (m->fluentd)
+	if (m->open)
 		fputs("# the old one listened to everybody, without TLS or "
 		    "key, and so does this\ninsecure_listen = yes\n", out);
 	if (m->bit) {
@@ -342,10 +390,7 @@ print_conf(const struct migrate *m, FILE *out)
 	if (!m->fluentd)
 		return;
 	fputs("\n[relay]\n", out);
-	fprintf(out, "listen = %s%s\n", m->forward[0] != '\0' ? "0.0.0.0:" :
-	    "", m->forward);
-	fprintf(out, "http_listen = %s%s\n", m->http[0] != '\0' ? "0.0.0.0:" :
-	    "", m->http);
+	fprintf(out, "listen = %s\nhttp_listen = %s\n", m->forward, m->http);
 	fputs("\n[exporter]\n", out);
 	put(out, "endpoint", m->endpoint);
 	put(out, "dataset", m->dataset);

@@ -19,7 +19,8 @@ struct file {
 	struct old_reader *r;
 	const char	*path;
 	unsigned	 line, depth;
-	bool		 fluentd, in_section;
+	bool		 fluentd;
+	unsigned	 open;		/* sections */
 };
 
 static int	 read_file(struct old_reader *r, const char *path,
@@ -49,9 +50,10 @@ end_section(struct file *f)
 {
 	char none[] = "";
 
-	if (f->in_section)
-		give(f, OLD_END, none, "");
-	f->in_section = false;
+	if (f->open == 0)
+		return;
+	f->open--;
+	give(f, OLD_END, none, "");
 }
 
 static bool
@@ -116,12 +118,12 @@ section(struct file *f, char *s)
 		end_section(f);
 		return 0;
 	}
-	/* What is inside of <match> is told as a section of its own. */
+	/* Only Fluentd's are inside of each other. */
 	if (!nested)
 		end_section(f);
 	value = cut_key(s + 1);
 	give(f, OLD_BEGIN, s + 1, value);
-	f->in_section = true;
+	f->open++;
 	return 0;
 }
 
@@ -163,7 +165,8 @@ all_lines(struct file *f, char *text, size_t n)
 			*next++ = '\0';
 		r = one_line(f, at);
 	}
-	end_section(f);
+	while (f->open > 0)
+		end_section(f);
 	return r;
 }
 

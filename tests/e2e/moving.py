@@ -208,6 +208,17 @@ def migrate_makes_a_conf_that_is_without_fault_and_says_what_was_wrong(w):
 
 
 @claim()
+def migrate_follows_sections_inside_of_others_and_where_they_listen(w):
+    source = '<source>\n @type http\n <parse>\n  @type json\n </parse>\n bind %s\n port 8889\n</source>'
+    s = migrate(w, inner=source % '127.0.0.1')
+    check(s.stdout, 'http_listen = 127.0.0.1:8889\n' in s.stdout)
+    check(s.stdout, 'insecure_listen' not in s.stdout)
+    s = migrate(w, inner=source % '::')
+    check(s.stdout, 'http_listen = [::]:8889\n' in s.stdout)
+    check(s.stdout, 'insecure_listen = yes\n' in s.stdout)
+
+
+@claim()
 def migrate_refuses_what_is_no_such_file(w):
     for text, words in ((b'[INPUT]\n  Name \x00\n', 'NUL'), (b'[INPUT\n', ':1: '),
                         (b'[INPUT]\n' + b'x' * 5000, ':2: a line'), (b'a' * (1 << 21), '1 MiB'),
