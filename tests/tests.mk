@@ -6,6 +6,9 @@ tests_e2e_issuer_SOURCES = tests/e2e/issuer.c tests/e2e/side.h
 tests_e2e_issuer_LDADD = libemplog.la $(DEFLATE_LIBS)
 tests_e2e_issuer_LDFLAGS = -static-libtool-libs
 EXTRA_DIST += tests/e2e/world.py tests/e2e/kills.py tests/part-kills.sh
+EXTRA_DIST += tests/e2e/legacy_load.py tests/part-legacy.sh \
+	tests/e2e/legacy-winston/connector.js \
+	tests/e2e/legacy-winston/package.json
 
 check_PROGRAMS += tests/e2e/fleet
 tests_e2e_fleet_SOURCES = tests/e2e/fleet.c
