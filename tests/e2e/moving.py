@@ -202,8 +202,9 @@ def migrate_makes_a_conf_that_is_without_fault_and_says_what_was_wrong(w):
     path = os.path.join(w.dir, 'made.conf')
     with open(path, 'w') as f:
         f.write(s.stdout)
-    s = subprocess.run([EMPLOGD, '--check', '--config', path], capture_output=True, text=True,
-                       timeout=10)
+    here = [f'--set=common.{key}_dir={w.dir}/made-{key}' for key in ('ring', 'state')]
+    s = subprocess.run([EMPLOGD, '--check', '--config', path, *here], capture_output=True,
+                       text=True, timeout=10)
     equal(f'--check: {s.stderr}', s.returncode, 0)
 
 
