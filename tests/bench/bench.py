@@ -166,15 +166,20 @@ def all_of(w):
                   agent__http_listen='').start()
 
 
+def knocks_of(path):
+    with open(path, 'rb') as f:
+        f.seek(KNOCKS_AT)
+        return struct.unpack('<Q', f.read(8))[0]
+
+
 def lane_knocks(ring):
     """Writes to the FIFO, the only system call on a record's way."""
-    total = 0
-    for path in glob.glob(os.path.join(ring, '*')):
-        if path.endswith(('.lane', '.dead')):
-            with open(path, 'rb') as f:
-                f.seek(KNOCKS_AT)
-                total += struct.unpack('<Q', f.read(8))[0]
-    return total
+    while True:
+        lanes = [p for p in glob.glob(os.path.join(ring, '*')) if p.endswith(('.lane', '.dead'))]
+        try:
+            return sum(map(knocks_of, lanes))
+        except FileNotFoundError:
+            pass            # a .lane has become a .dead meanwhile
 
 
 # ---- rows ----
