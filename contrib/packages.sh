@@ -5,7 +5,7 @@
 
 build_packages="gcc make autoconf automake libtool pkg-config liburing-dev
  libmsgpack-dev libinih-dev libcurl4-openssl-dev libmicrohttpd-dev
- libjansson-dev libxxhash-dev libdeflate-dev libzstd-dev check"
+ libjansson-dev libxxhash-dev libdeflate-dev libzstd-dev libssl-dev check"
 test_packages="$build_packages mandoc groff musl-tools clang libclang-rt-14-dev
  util-linux iproute2 python3 nodejs npm libnode-dev binutils git procps xz-utils
  curl systemd busybox-static dpkg-dev debhelper lintian fakeroot qemu-user

@@ -157,6 +157,7 @@ backend_case(const char *name, void (*setup)(void))
 	time_tests(tc);
 	file_tests(tc);
 	notify_tests(tc);
+	tls_tests(tc);
 	return tc;
 }
 

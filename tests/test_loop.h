@@ -42,5 +42,6 @@ void	 time_tests(TCase *tc);
 void	 file_tests(TCase *tc);
 void	 notify_tests(TCase *tc);
 void	 choose_tests(TCase *tc);
+void	 tls_tests(TCase *tc);
 
 #endif

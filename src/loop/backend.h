@@ -36,7 +36,7 @@
  *   5. wait(l, until_ns) returns when an op was completed, when now() has
  *      reached until_ns, or early for any other cause (a signal).
  *      until_ns 0: it looks and does not wait; UINT64_MAX: there is no limit.
- *   6. A descriptor number is small: loop.c keeps 16 bytes for each number up
+ *   6. A descriptor number is small: loop.c keeps 24 bytes for each number up
  *      to the highest one used.
  *   7. One thread calls everything here but loop_complete_from_thread().
  *
@@ -79,9 +79,24 @@ struct backend {
 	void		(*free)(struct loop *l);
 };
 
+/*
+ * What lies between a descriptor's ops and the backend (tls.c).  start() gets
+ * recv, send and close; their op is the layer's until loop_complete(), but a
+ * close goes on to the backend in the end.  cancel() as a backend's.
+ */
+struct fd_layer;
+struct fd_layer_calls {
+	void		(*start)(struct fd_layer *layer, struct op *op);
+	void		(*cancel)(struct fd_layer *layer, struct op *op);
+};
+struct fd_layer {
+	const struct fd_layer_calls *calls;
+};
+
 /* What loop.c knows of a descriptor number. */
 struct fd_use {
 	struct op	*waiting;	/* the backend's: ops that wait on it */
+	struct fd_layer	*layer;		/* NULL: ops go to the backend */
 	uint16_t	 ops;		/* pending ops that name it */
 	bool		 receiving;	/* accept or recv is pending */
 	bool		 sending;
@@ -185,6 +200,12 @@ void	 loop_hand_take(struct loop *l);
  *	give op to the thread, which ends it by loop_complete_from_thread().
  */
 bool	 op_start(struct loop *l, struct op *op, enum op_kind kind, int fd);
+/*
+ * Gives a started op to the layer of its descriptor, else to the backend.  A
+ * layer's own ops have op->inner set after op_init(): they go past it and are
+ * not counted among those that name the descriptor.
+ */
+void	 op_submit(struct loop *l, struct op *op);
 
 /* ---- the real backends; made by choose.c ---- */
 

@@ -155,11 +155,37 @@ names_fd(const struct op *op)
 	switch (op->kind) {
 	case OP_ACCEPT: case OP_RECV: case OP_SEND: case OP_READ:
 	case OP_WRITE: case OP_FSYNC: case OP_FALLOCATE: case OP_TRUNCATE:
-	case OP_LOCK: case OP_POLL:
-		return op->fd;
+	case OP_LOCK: case OP_POLL: case OP_TLS:
+		return op->inner ? -1 : op->fd;
 	default:
 		return -1;
 	}
+}
+
+/* Who stands between this op and the backend, or NULL. */
+static struct fd_layer *
+layer_of(struct loop *l, const struct op *op)
+{
+	if (op->inner || op->fd < 0 || (size_t)op->fd >= l->fds_n)
+		return NULL;
+	switch (op->kind) {
+	case OP_RECV: case OP_SEND: case OP_CLOSE: case OP_TLS:
+		return l->fds[op->fd].layer;
+	default:
+		return NULL;
+	}
+}
+
+void
+op_submit(struct loop *l, struct op *op)
+{
+	struct fd_layer *layer = layer_of(l, op);
+
+	must(op->kind != OP_TLS);
+	if (layer != NULL)
+		layer->calls->start(layer, op);
+	else
+		l->be->submit(l, op);
 }
 
 static bool *
@@ -245,7 +271,7 @@ op_start(struct loop *l, struct op *op, enum op_kind kind, int fd)
 	op->seq = 0;
 	op->priv = NULL;
 	l->pending++;
-	if (fd >= 0 && !fd_begin(l, kind, fd)) {
+	if (fd >= 0 && !op->inner && !fd_begin(l, kind, fd)) {
 		op->fd = -1;	/* not counted there, so not uncounted */
 		loop_complete(l, op, -ENOMEM);
 		return false;
@@ -287,6 +313,8 @@ op_finish(struct loop *l)
 void
 loop_cancel(struct loop *l, struct op *op)
 {
+	struct fd_layer *layer;
+
 	loop_check(l);
 	must(op->magic == OP_MAGIC);
 	if (op->kind == OP_IDLE || op->ready || op->cancelled)
@@ -295,11 +323,14 @@ loop_cancel(struct loop *l, struct op *op)
 	/* Taken back, it would leave a descriptor that nobody knows. */
 	if (op->kind == OP_CLOSE)
 		return;
+	layer = layer_of(l, op);
 	if (op->kind == OP_TIMER) {
 		timers_remove(&l->timers, op);
 		loop_complete(l, op, -ECANCELED);
 	} else if (op->kind == OP_POST && l->be->post == NULL)
 		l->post.cancel(l, op);
+	else if (layer != NULL)
+		layer->calls->cancel(layer, op);
 	else
 		l->be->cancel(l, op);
 }

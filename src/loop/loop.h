@@ -48,7 +48,7 @@ enum op_kind {
 	OP_IDLE, OP_ACCEPT, OP_CONNECT, OP_RECV, OP_SEND, OP_READ, OP_WRITE,
 	OP_FSYNC, OP_OPEN, OP_CLOSE, OP_RENAME, OP_UNLINK, OP_MKDIR,
 	OP_FALLOCATE, OP_TRUNCATE, OP_LIST, OP_STAT, OP_SPACE, OP_LOCK,
-	OP_WATCH, OP_RESOLVE, OP_TIMER, OP_POLL, OP_POST, OP_KINDS
+	OP_WATCH, OP_RESOLVE, OP_TIMER, OP_POLL, OP_POST, OP_TLS, OP_KINDS
 };
 
 #define LOOP_ADDR_TEXT	64
@@ -99,6 +99,7 @@ struct op {
 	uint8_t		 state;		/* the backend's */
 	bool		 cancelled;	/* loop_cancel() was called */
 	bool		 ready;		/* finished, done() not called yet */
+	bool		 inner;		/* a layer's own: see backend.h */
 	op_fn		*done;
 	void		*arg;		/* the caller's */
 	int64_t		 res;
@@ -254,8 +255,8 @@ void	 loop_fsync(struct loop *l, struct op *op, int fd);
 void	 loop_open(struct loop *l, struct op *op, const char *path,
 	    int flags, uint32_t mode);
 /*
- * A socket is closed when the call returns, a file by the time of done(); so
- * it is when it was cancelled.
+ * A socket without TLS is closed when the call returns, anything else by the
+ * time of done(); so it is when it was cancelled.
  */
 void	 loop_close(struct loop *l, struct op *op, int fd);
 void	 loop_rename(struct loop *l, struct op *op, const char *from,

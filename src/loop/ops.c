@@ -69,7 +69,7 @@ receive(struct loop *l, struct op *op, int fd, void *buf, size_t len,
 	op->buf = buf;
 	op->len = len;
 	op->flags = flags;
-	l->be->submit(l, op);
+	op_submit(l, op);
 }
 
 void
@@ -95,7 +95,7 @@ loop_send(struct loop *l, struct op *op, int fd, const struct iovec *iov,
 		return;
 	op->iov = iov;
 	op->len = n;
-	l->be->submit(l, op);
+	op_submit(l, op);
 }
 
 void
@@ -156,7 +156,7 @@ file_range(struct loop *l, struct op *op, enum op_kind kind, int fd,
 		return;
 	op->off = off;
 	op->len = len;
-	l->be->submit(l, op);
+	op_submit(l, op);
 }
 
 void
