@@ -13,6 +13,9 @@
 #define SETS_MAX	64u
 
 const struct admin_verb admin_verbs[] = {
+	{ "ca", admin_ca, "ca init dir | issue dir name ... [--days=number] "
+	    "[--force] [--out=path]",
+	    "certificates of a private authority, for TLS on hops", false },
 	{ "help", admin_help, "help [keys | counters | variables | name]",
 	    "this, or what a key, counter or variable means", false },
 	{ "migrate", admin_migrate, "migrate file ...",

@@ -7,7 +7,7 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/show.c src/admin/show.h src/admin/human.c \
 	src/admin/human.h src/admin/migrate.c \
 	src/admin/old_conf.c src/admin/old_conf.h \
-	src/admin/cert.c src/admin/cert.h
+	src/admin/ca.c src/admin/cert.c src/admin/cert.h
 libparts_a_CPPFLAGS += $(JANSSON_CFLAGS)
 
 check_PROGRAMS += tests/test_admin

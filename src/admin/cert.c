@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,16 @@ out:
 	return r;
 }
 
+/* OpenSSL would take anything for a host. */
+static bool
+is_host(const char *s)
+{
+	size_t n = strlen(s);
+
+	return n > 0 && n <= 253 && strspn(s, "abcdefghijklmnopqrstuvwxyz"
+	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_*") == n;
+}
+
 static int
 add_names(X509 *x, const char *const *names, size_t n)
 {
@@ -189,7 +200,8 @@ add_names(X509 *x, const char *const *names, size_t n)
 		type = inet_pton(AF_INET, names[i], &a) == 1 ||
 		    inet_pton(AF_INET6, names[i], &a) == 1 ?
 		    GEN_IPADD : GEN_DNS;
-		g = a2i_GENERAL_NAME(NULL, NULL, NULL, type, names[i], 0);
+		g = type == GEN_DNS && !is_host(names[i]) ? NULL :
+		    a2i_GENERAL_NAME(NULL, NULL, NULL, type, names[i], 0);
 		if (g == NULL)
 			r = -EINVAL;
 		else if (sk_GENERAL_NAME_push(all, g) == 0) {
