@@ -24,6 +24,7 @@
 #include "http/tee.h"
 #include "queue/queue.h"
 #include "roles/role.h"
+#include "roles/secure.h"
 #include "shm/reader.h"
 #include "banned.h"
 
@@ -40,6 +41,7 @@ struct agent {
 	char		 id[64];
 	struct queue	*queue;
 	struct sender	*sender;
+	struct secure	 secure;
 	struct drain	*drain;
 	struct serve	*serve;
 	struct ingest	*ingest;
@@ -140,8 +142,11 @@ went_down(void *arg, int why)
 {
 	struct agent *a = arg;
 
-	env_log(&a->role.env, LOG_WARN, "lost the relay %s: %s; records are "
-	    "kept here meanwhile", sender_peer(a->sender), strerror(-why));
+	(void)why;
+	if (sender_is_news(a->sender))
+		env_log(&a->role.env, LOG_WARN, "lost the relay %s: %s; "
+		    "records are kept here meanwhile", sender_peer(a->sender),
+		    sender_words(a->sender));
 	if (a->drain != NULL)
 		drain_sender_down(a->drain);
 }
@@ -151,9 +156,10 @@ missed(void *arg, int why)
 {
 	struct agent *a = arg;
 
+	(void)why;
 	env_log(&a->role.env, LOG_WARN, "cannot reach the relay %s: %s; records "
 	    "are kept here meanwhile; is agent.relay right?",
-	    sender_peer(a->sender), strerror(-why));
+	    sender_peer(a->sender), sender_words(a->sender));
 }
 
 static void
@@ -291,6 +297,7 @@ open_sender(struct agent *a)
 	};
 	int r;
 
+	secure_sender(&a->secure, &sc);
 	r = sender_new(&a->sender, &a->role.env, &sc);
 	if (r < 0)
 		role_fail(&a->role, r, "cannot use", sc.peers,
@@ -328,9 +335,10 @@ queue_opened(void *arg, int res)
 }
 
 static void
-agent_open(struct role *r)
+open_spill(void *arg)
 {
-	struct agent *a = agent_of(r);
+	struct agent *a = arg;
+	struct role *r = &a->role;
 	struct queue_conf qc = { .dir = a->spill_dir,
 	    .bytes_max = conf_num(r->conf, KEY_agent_queue_max),
 	    .age_max_ns = conf_num(r->conf, KEY_agent_queue_age) * 1000000,
@@ -338,11 +346,6 @@ agent_open(struct role *r)
 	    .notify = on_queue, .notify_arg = a, .trouble = on_trouble };
 	int res;
 
-	if (r->shm_sys == &shm_sys_os && (res = reader_guard_install()) < 0) {
-		role_fail(r, res, "cannot guard", "lanes",
-		    "sigaction(2) was refused");
-		return;
-	}
 	role_path(r, "spill", a->spill_dir, sizeof(a->spill_dir));
 	res = queue_new(&a->queue, &r->env, &qc);
 	if (res < 0)
@@ -350,6 +353,20 @@ agent_open(struct role *r)
 		    "there is not enough memory");
 	else
 		queue_open(a->queue, queue_opened, a);
+}
+
+static void
+agent_open(struct role *r)
+{
+	int res = r->shm_sys == &shm_sys_os ? reader_guard_install() : 0;
+
+	if (res < 0)
+		role_fail(r, res, "cannot guard", "lanes",
+		    "sigaction(2) was refused");
+	else
+		secure_open(&agent_of(r)->secure, r,
+		    conf_text(r->conf, KEY_agent_relay), false, open_spill,
+		    agent_of(r));
 }
 
 /* ---- closing: one step after the other ---- */
@@ -401,6 +418,12 @@ close_queue(struct agent *a)
 }
 
 static void
+close_secure(struct agent *a)
+{
+	secure_close(&a->secure, next_step, a);
+}
+
+static void
 next_step(void *arg)
 {
 	struct agent *a = arg;
@@ -412,6 +435,7 @@ next_step(void *arg)
 		{ a->drain != NULL, close_drain },
 		{ a->sender != NULL, close_sender },
 		{ a->queue != NULL && a->queue_open, close_queue },
+		{ true, close_secure },
 	};
 
 	while (a->step < sizeof(steps) / sizeof(steps[0])) {
@@ -451,6 +475,7 @@ agent_free(struct role *r)
 	serve_free(&a->serve);
 	drain_free(&a->drain);
 	sender_free(&a->sender);
+	secure_free(&a->secure);
 	queue_free(&a->queue);
 }
 

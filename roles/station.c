@@ -144,11 +144,16 @@ open_port(struct station *s, struct port **ret, enum conf_key key)
 		.receiver = s->receiver, .serve = s->serve,
 		.connections_max = connections_max(256),
 	};
+	bool http = key == s->conf.http_listen;
 	char text[LOOP_ADDR_TEXT];
 	int r;
 
 	if (*pc.listen == '\0')
 		return 0;
+	secure_port(&s->secure, &pc);
+	/* A key makes the server speak first, which HTTP does not bear. */
+	if (pc.key != NULL && !http)
+		pc.serve = NULL;
 	r = port_open(ret, env_of(s), &pc);
 	if (r < 0) {
 		role_fail(s->role, r, "cannot listen on", pc.listen,
@@ -197,8 +202,10 @@ went_down(void *arg, int why)
 {
 	struct station *s = arg;
 
-	env_log(env_of(s), LOG_WARN, "lost the next hop %s: %s",
-	    sender_peer(s->sender), strerror(-why));
+	(void)why;
+	if (sender_is_news(s->sender))
+		env_log(env_of(s), LOG_WARN, "lost the next hop %s: %s",
+		    sender_peer(s->sender), sender_words(s->sender));
 }
 
 static void
@@ -206,9 +213,10 @@ missed(void *arg, int why)
 {
 	struct station *s = arg;
 
+	(void)why;
 	env_log(env_of(s), LOG_WARN, "cannot reach the next hop %s: %s; records "
 	    "stay in the queue; is relay.next right?", sender_peer(s->sender),
-	    strerror(-why));
+	    sender_words(s->sender));
 }
 
 static enum otlp_limits
@@ -283,6 +291,7 @@ open_next(struct station *s)
 	    .up = went_up, .down = went_down, .missed = missed, .arg = s };
 	int r;
 
+	secure_sender(&s->secure, &sc);
 	r = sender_new(&s->sender, env_of(s), &sc);
 	if (r == 0)
 		r = onward_new(&s->onward, env_of(s), s->queue, s->sender);
@@ -372,6 +381,15 @@ got_space(struct op *op)
 		queue_open(s->queue, queue_opened, s);
 }
 
+static void
+look_for_space(void *arg)
+{
+	struct station *s = arg;
+
+	op_init(&s->space, got_space, s);
+	loop_space(env_of(s)->loop, &s->space, s->role->dir);
+}
+
 void
 station_open(struct station *s, struct role *role,
     const struct station_conf *conf)
@@ -385,8 +403,8 @@ station_open(struct station *s, struct role *role,
 	role_path(role, "quarantine", s->bad_dir, sizeof(s->bad_dir));
 	role_path(role, "export", s->file_dir, sizeof(s->file_dir));
 	role_path(role, "dead", s->dead_dir, sizeof(s->dead_dir));
-	op_init(&s->space, got_space, s);
-	loop_space(role->env.loop, &s->space, role->dir);
+	secure_open(&s->secure, role, strcmp(conf->next, "export") == 0 ?
+	    NULL : conf->next, true, look_for_space, s);
 }
 
 /* ---- closing: one step after the other ---- */
@@ -452,6 +470,12 @@ close_queue(struct station *s)
 }
 
 static void
+close_secure(struct station *s)
+{
+	secure_close(&s->secure, next_step, s);
+}
+
+static void
 next_step(void *arg)
 {
 	struct station *s = arg;
@@ -465,6 +489,7 @@ next_step(void *arg)
 		{ s->export != NULL, close_export },
 		{ s->sender != NULL, close_sender },
 		{ s->queue != NULL && s->queue_open, close_queue },
+		{ true, close_secure },
 	};
 
 	while (s->step < sizeof(steps) / sizeof(steps[0])) {
@@ -526,5 +551,6 @@ station_free(struct station *s)
 	export_free(&s->export);
 	onward_free(&s->onward);
 	sender_free(&s->sender);
+	secure_free(&s->secure);
 	queue_free(&s->queue);
 }

@@ -17,6 +17,7 @@
 #include "http/ingest.h"
 #include "queue/queue.h"
 #include "roles/role.h"
+#include "roles/secure.h"
 
 struct export;
 struct gap;
@@ -31,7 +32,7 @@ struct station_conf {
 	bool		 http;
 	uint64_t	 queue_age_ns;
 	uint64_t	 message_max;
-	const char	*next;		/* "export" or host:port */
+	const char	*next;		/* "export" or peers */
 };
 
 struct station {
@@ -49,6 +50,7 @@ struct station {
 	struct gap	*gap;
 	struct export	*export;
 	struct sender	*sender;
+	struct secure	 secure;
 	struct onward	*onward;
 	struct port	*port, *http_port;
 	struct op	 space;

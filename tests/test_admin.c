@@ -805,8 +805,8 @@ END_TEST
 START_TEST(help_names_one_thing)
 {
 	ck_assert_int_eq(RUN("help", "agent.relay"), 0);
-	has("agent.relay\n    relays, tried in order\n    a list of host:port; "
-	    "default 127.0.0.1:24224\n    also EMPLOGD_AGENT_RELAY\n");
+	has("agent.relay\n    relays, tried in order\n    a list of host:port, "
+	    "tls://host:port, https://host; default 127.0.0.1:24224\n    also EMPLOGD_AGENT_RELAY\n");
 	has_not("agent.queue_max\n");
 	ck_assert_int_eq(RUN("help", "EMPLOGD_AGENT_QUEUE_MAX"), 0);
 	has("agent.queue_max\n");

@@ -286,7 +286,10 @@ START_TEST(each_type_says_what_it_wants)
 	    "F @:2: key 'relay.listen': '24224' is not host:port, or empty\n");
 	refused("[agent]\nrelay = a:1, b\n",
 	    "F @:2: key 'agent.relay': 'a:1, b' is not a list of "
-	    "host:port\n");
+	    "host:port, tls://host:port, https://host\n");
+	refused("[agent]\nrelay = tls://a\n",
+	    "F @:2: key 'agent.relay': 'tls://a' is not a list of "
+	    "host:port, tls://host:port, https://host\n");
 	refused("[common]\nrole = agent, relais\n",
 	    "F @:2: key 'common.role': 'agent, relais' is not a list of "
 	    "agent, relay, exporter\n");
@@ -297,8 +300,8 @@ START_TEST(each_type_says_what_it_wants)
 	    "F @:2: key 'common.state_dir': 'state' is not a path that begins "
 	    "with / and has at most 200 bytes\n");
 	refused("[relay]\nnext = exporter\n",
-	    "F @:2: key 'relay.next': 'exporter' is not export or "
-	    "host:port\n");
+	    "F @:2: key 'relay.next': 'exporter' is not export, "
+	    "host:port, tls://host:port or https://host\n");
 	refused("[exporter]\ndataset = a b\n",
 	    "F @:2: key 'exporter.dataset': 'a b' is not a name of letters, "
 	    "digits, - and _, or by:deployment.environment.name and a list "
@@ -375,7 +378,8 @@ START_TEST(flags_are_checked_and_the_last_wins)
 	    "F --set: '' is not section.key=value\n"
 	    "F --set: key 'exporter.token' is a secret, and ps shows it: use "
 	    "EMPLOGD_EXPORTER_TOKEN, exporter.token_file or the file\n"
-	    "F --set: key 'agent.relay': 'x' is not a list of host:port\n");
+	    "F --set: key 'agent.relay': 'x' is not a list of host:port, "
+	    "tls://host:port, https://host\n");
 }
 END_TEST
 
@@ -828,7 +832,8 @@ START_TEST(listening_off_loopback_wants_a_word)
 {
 	static const char fault[] = "F @:2: key 'relay.listen': "
 	    "'0.0.0.0:24224' can be reached from other hosts, without TLS or "
-	    "key: listen on 127.0.0.1, or set common.insecure_listen = yes "
+	    "key: listen on 127.0.0.1, set common.tls_listen = yes or "
+	    "common.shared_key_file, or set common.insecure_listen = yes "
 	    "(EMPLOGD_COMMON_INSECURE_LISTEN=yes)\n";
 
 	put_file("[relay]\nlisten = 0.0.0.0:24224\n");
@@ -837,6 +842,69 @@ START_TEST(listening_off_loopback_wants_a_word)
 	ck_assert_int_eq(read_as(ROLE_AGENT, NONE, NONE), 0);
 	ck_assert_int_eq(read_as(ROLE_RELAY, NONE,
 	    ENV("common.insecure_listen=yes")), 0);
+	told_is("");
+}
+END_TEST
+
+START_TEST(tls_or_a_key_guard_a_port)
+{
+	put_file("[common]\ntls_listen = yes\ntls_cert = /c\ntls_key = /k\n"
+	    "[relay]\nlisten = 0.0.0.0:24224\nhttp_listen = [::]:8080\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY, NONE, NONE), 0);
+	told_is("");
+	put_file("[relay]\nlisten = 0.0.0.0:24224\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"), NONE), -EINVAL);
+	told_is("F @:2: key 'relay.listen': '0.0.0.0:24224' would ask for the "
+	    "shared key without TLS: set common.tls_listen = yes, or "
+	    "common.shared_key_plain = yes "
+	    "(EMPLOGD_COMMON_SHARED_KEY_PLAIN=yes)\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"),
+	    ENV("common.shared_key_plain=yes")), 0);
+	told_is("");
+	/* An agent's HTTP is for its own host: neither guards it. */
+	put_file("[agent]\nhttp_listen = 0.0.0.0:9880\n");
+	ck_assert_int_eq(read_as(ROLE_AGENT,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"),
+	    ENV("common.shared_key_plain=yes")), -EINVAL);
+}
+END_TEST
+
+START_TEST(tls_names_the_file_it_lacks)
+{
+	put_file("[common]\ntls_listen = yes\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY, NONE, NONE), -EINVAL);
+	told_is("F @:2: key 'common.tls_listen': 'yes' needs common.tls_cert, "
+	    "which is not set; 'emplogd ca' makes the files\n");
+	put_file("[common]\ntls_key = /k\n");
+	ck_assert_int_eq(read_as(ROLE_AGENT, NONE, NONE), -EINVAL);
+	told_is("F @:2: key 'common.tls_key': '/k' needs common.tls_cert, "
+	    "which is not set; 'emplogd ca' makes the files\n");
+	put_file("[common]\ntls_clients = yes\ntls_listen = both\n"
+	    "tls_cert = /c\ntls_key = /k\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY, NONE, NONE), -EINVAL);
+	told_is("F @:2: key 'common.tls_clients': 'yes' needs common.tls_ca, "
+	    "which is not set; 'emplogd ca' makes the files\n");
+}
+END_TEST
+
+START_TEST(peers_in_clear_are_remarked_and_get_no_key)
+{
+	put_file("[agent]\nrelay = tls://a.example:1, b.example:2\n");
+	ck_assert_int_eq(read_as(ROLE_AGENT, NONE, NONE), 0);
+	told_is("R @:2: key 'agent.relay': records go to 'b.example:2' in "
+	    "clear: tls:// before it encrypts\n");
+	ck_assert_int_eq(read_as(ROLE_AGENT,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"), NONE), -EINVAL);
+	told_is("F @:2: key 'agent.relay': 'b.example:2' would be shown the "
+	    "shared key without TLS: write tls://, or set "
+	    "common.shared_key_plain = yes "
+	    "(EMPLOGD_COMMON_SHARED_KEY_PLAIN=yes)\n");
+	put_file("[agent]\nrelay = https://edge.example, tls://[fd00::1]:2, "
+	    "tcp://127.0.0.1:3, https://e:8443/x\n");
+	ck_assert_int_eq(read_as(ROLE_AGENT,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"), NONE), 0);
 	told_is("");
 }
 END_TEST
@@ -911,12 +979,12 @@ START_TEST(fluentd_variables_name_the_relay)
 	ck_assert_int_eq(read_as(0, ENV("FLUENTD_HOST=h", "FLUENTD_PORT=x"),
 	    NONE), -EINVAL);
 	told_is("F FLUENTD_HOST: key 'agent.relay': 'h:x' is not a list of "
-	    "host:port\n");
+	    "host:port, tls://host:port, https://host\n");
 	ck_assert_int_eq(read_as(0, ENV("FLUENTD_HOST=h",
-	    "FLUENTD_SECURE=true"), NONE), -EINVAL);
-	told_is("F FLUENTD_SECURE: 'true' asks for TLS, which a hop does not "
-	    "speak: take a tunnel or a private network, and set "
-	    "agent.relay\n");
+	    "FLUENTD_SECURE=true", "FLUENTD_SHARED_KEY=k"), NONE), 0);
+	ck_assert_str_eq(TEXT(agent_relay), "tls://h:24224");
+	ck_assert_str_eq(TEXT(common_shared_key), "k");
+	told_is("");
 	put_file("[agent]\nrelay = own:1\n");
 	ck_assert_int_eq(read_as(0, ENV("FLUENTD_HOST=h",
 	    "FLUENTD_SECURE=true"), NONE), 0);
@@ -1019,9 +1087,8 @@ START_TEST(what_is_not_used_is_said)
 {
 	put_file("");
 	ck_assert_int_eq(read_as(0, ENV("DISABLE_FLUENT_BIT_LOGGING=true",
-	    "LOG_LEVEL=loud", "FLUENTD_SHARED_KEY=k"), NONE), 0);
+	    "LOG_LEVEL=loud"), NONE), 0);
 	told_is("R LOG_LEVEL: 'loud' is no level known here and is ignored\n"
-	    "R FLUENTD_SHARED_KEY: a hop has no shared key\n"
 	    "R DISABLE_FLUENT_BIT_LOGGING: ignored: EMPLOG_DISABLED turns "
 	    "logging off in a connector\n");
 	ck_assert_int_eq(read_as(0, ENV("LOG_LEVEL=WARN"), NONE), 0);
@@ -1219,7 +1286,8 @@ put_example(bool all)
 		n = line[0] == '#' ? strspn(line + 1,
 		    "abcdefghijklmnopqrstuvwxyz_") : 0;
 		if (n > 0 && strncmp(line + 1 + n, " = ", 3) == 0 &&
-		    strncmp(line, "#token_file", 11) != 0)
+		    strncmp(line, "#token_file", 11) != 0 &&
+		    strncmp(line, "#shared_key_file", 16) != 0)
 			fputs(all ? line + 1 : "", out);
 		else
 			fputs(line, out);
@@ -1241,7 +1309,8 @@ START_TEST(the_example_is_without_fault_and_complete)
 	    NONE, ENV("common.insecure_listen=yes")), 0);
 	told_is("");
 	for (k = 0; k < KEY_COUNT; k++)
-		if (k != KEY_exporter_token_file)
+		if (k != KEY_exporter_token_file &&
+		    k != KEY_common_shared_key_file)
 			ck_assert_msg(conf->value[k].from != FROM_DEFAULT,
 			    "%s is missing", key_info[k].name);
 }
@@ -1330,6 +1399,8 @@ main(void)
 		an_absent_file_is_a_fault_only_when_it_was_named,
 		roles_come_from_the_flag_or_the_key,
 		listening_off_loopback_wants_a_word,
+		tls_or_a_key_guard_a_port, tls_names_the_file_it_lacks,
+		peers_in_clear_are_remarked_and_get_no_key,
 		two_listens_on_one_address_are_told,
 		dash0_without_token_is_a_fault,
 		the_path_of_a_signal_is_left_off_and_said,

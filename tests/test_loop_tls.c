@@ -49,7 +49,7 @@ made(void *arg, int res, const char *why)
 }
 
 static void
-on_news(void *arg, bool bad, const char *text)
+on_news(void *arg, enum tls_news what, const char *text)
 {
 	(void)snprintf(news, sizeof(news), "%s", text);
 	news_n++;

@@ -277,6 +277,11 @@ ca_issue(struct admin *a, const struct ca_args *args)
 		} else {
 			r = put_pair(a, stem, &c, args->force);
 			cert_free(&c);
+			if (r == 0)
+				fprintf(a->out, "common.tls_cert and "
+				    "common.tls_key of that host are these; "
+				    "its daemon's user must be able to read "
+				    "the key\n");
 		}
 	}
 	cert_free(&ca);

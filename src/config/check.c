@@ -6,6 +6,7 @@
 
 #include "config/read.h"
 #include "config/url.h"
+#include "hop/peers.h"
 #include "banned.h"
 
 #define DAY_MS		UINT64_C(86400000)
@@ -46,6 +47,22 @@ listens(const struct reading *rd, enum conf_key ret_keys[4])
 	return kept;
 }
 
+enum { TLS_NO, TLS_YES, TLS_BOTH };
+
+static bool
+has_key(const struct reading *rd)
+{
+	return value_of(rd, KEY_common_shared_key)->text[0] != '\0';
+}
+
+/* Does the port ask everybody for what only friends have, or encrypt? */
+static bool
+is_guarded(const struct reading *rd, enum conf_key key)
+{
+	return key != KEY_agent_http_listen && (has_key(rd) ||
+	    value_of(rd, KEY_common_tls_listen)->num == TLS_YES);
+}
+
 static void
 check_open_listen(struct reading *rd, enum conf_key key)
 {
@@ -53,14 +70,25 @@ check_open_listen(struct reading *rd, enum conf_key key)
 	struct hostport hp;
 
 	if (hostport_parse(v->text, strlen(v->text), &hp) < 0 ||
-	    hostport_is_loopback(&hp) ||
-	    conf_num(rd->conf, KEY_common_insecure_listen))
+	    hostport_is_loopback(&hp))
 		return;
-	tell_fault(&rd->t, "%s: key '%s': '%s' can be reached from other "
-	    "hosts, without TLS or key: listen on 127.0.0.1, or set "
-	    "common.insecure_listen = yes (%s=yes)", place_of(v).text,
-	    key_info[key].name, v->text,
-	    key_env(KEY_common_insecure_listen).name);
+	if (!is_guarded(rd, key) &&
+	    !conf_num(rd->conf, KEY_common_insecure_listen))
+		tell_fault(&rd->t, "%s: key '%s': '%s' can be reached from "
+		    "other hosts, without TLS or key: listen on 127.0.0.1, "
+		    "%sor set common.insecure_listen = yes (%s=yes)",
+		    place_of(v).text, key_info[key].name, v->text,
+		    key == KEY_agent_http_listen ? "" :
+		    "set common.tls_listen = yes or common.shared_key_file, ",
+		    key_env(KEY_common_insecure_listen).name);
+	else if (has_key(rd) && key != KEY_agent_http_listen &&
+	    value_of(rd, KEY_common_tls_listen)->num == TLS_NO &&
+	    !conf_num(rd->conf, KEY_common_shared_key_plain))
+		tell_fault(&rd->t, "%s: key '%s': '%s' would ask for the "
+		    "shared key without TLS: set common.tls_listen = yes, or "
+		    "common.shared_key_plain = yes (%s=yes)", place_of(v).text,
+		    key_info[key].name, v->text,
+		    key_env(KEY_common_shared_key_plain).name);
 }
 
 static void
@@ -153,6 +181,85 @@ check_endpoint(struct reading *rd)
 		    "goes out in clear over http", place_of(v).text);
 }
 
+/* ---- hops ---- */
+
+static void
+want_with(struct reading *rd, enum conf_key key, const char *value,
+    enum conf_key needed)
+{
+	if (value_of(rd, needed)->text[0] == '\0')
+		tell_fault(&rd->t, "%s: key '%s': '%s' needs %s, which is not "
+		    "set; 'emplogd ca' makes the files",
+		    place_of(value_of(rd, key)).text, key_info[key].name,
+		    value, key_info[needed].name);
+}
+
+static void
+check_tls(struct reading *rd)
+{
+	const struct conf_value *listen = value_of(rd, KEY_common_tls_listen);
+	const char *cert = value_of(rd, KEY_common_tls_cert)->text;
+	const char *key = value_of(rd, KEY_common_tls_key)->text;
+
+	if (listen->num != TLS_NO &&
+	    (rd->conf->roles & (ROLE_RELAY | ROLE_EXPORTER)) != 0) {
+		want_with(rd, KEY_common_tls_listen, listen->text,
+		    KEY_common_tls_cert);
+		if (conf_num(rd->conf, KEY_common_tls_clients))
+			want_with(rd, KEY_common_tls_clients, "yes",
+			    KEY_common_tls_ca);
+	}
+	if (cert[0] != '\0')
+		want_with(rd, KEY_common_tls_cert, cert, KEY_common_tls_key);
+	else if (key[0] != '\0')
+		want_with(rd, KEY_common_tls_key, key, KEY_common_tls_cert);
+}
+
+/* Through the open internet in clear is allowed, and told. */
+static void
+check_peer(struct reading *rd, enum conf_key key, const char *item, size_t n)
+{
+	const struct conf_value *v = value_of(rd, key);
+	struct hostport hp = { .port = 0 };
+	struct peer peer;
+
+	if (peer_parse(item, n, &peer) < 0 || peer_is_tls(&peer))
+		return;
+	snprintf(hp.host, sizeof(hp.host), "%s", peer.host);
+	if (hostport_is_loopback(&hp))
+		return;
+	if (has_key(rd) && !conf_num(rd->conf, KEY_common_shared_key_plain))
+		tell_fault(&rd->t, "%s: key '%s': '%.*s' would be shown the "
+		    "shared key without TLS: write tls://, or set "
+		    "common.shared_key_plain = yes (%s=yes)",
+		    place_of(v).text, key_info[key].name, (int)n, item,
+		    key_env(KEY_common_shared_key_plain).name);
+	else
+		tell_remark(&rd->t, "%s: key '%s': records go to '%.*s' in "
+		    "clear: tls:// before it encrypts", place_of(v).text,
+		    key_info[key].name, (int)n, item);
+}
+
+static void
+check_peers(struct reading *rd, enum conf_key key)
+{
+	const struct conf_value *v = value_of(rd, key);
+	const char *at = v->text, *item;
+	size_t n;
+	unsigned count = 0;
+
+	while (list_next(&at, &item, &n)) {
+		check_peer(rd, key, item, n);
+		count++;
+	}
+	if (count > PEERS_MAX)
+		tell_fault(&rd->t, "%s: key '%s': more than %u peers",
+		    place_of(v).text, key_info[key].name, PEERS_MAX);
+	if (count == 0)
+		tell_fault(&rd->t, "%s: key '%s': no peer is given",
+		    place_of(v).text, key_info[key].name);
+}
+
 static void
 check_ages(struct reading *rd)
 {
@@ -170,6 +277,12 @@ conf_check(struct reading *rd)
 	if (rd->oom)
 		return;
 	check_listens(rd);
+	check_tls(rd);
+	if (rd->conf->roles & ROLE_AGENT)
+		check_peers(rd, KEY_agent_relay);
+	if ((rd->conf->roles & ROLE_RELAY) && strcmp(value_of(rd,
+	    KEY_relay_next)->text, "export") != 0)
+		check_peers(rd, KEY_relay_next);
 	trim_endpoint(rd);
 	if (exports(rd))
 		check_endpoint(rd);

@@ -19,7 +19,6 @@
 #include "banned.h"
 
 #define DEFAULT_FILE	SYSCONFDIR "/emplogd/emplogd.conf"
-#define TOKEN_MAX	8192u
 #define PATH_LEN	512
 
 struct conf_text {
@@ -346,7 +345,9 @@ take_set(struct reading *rd, const char *set)
 	else if (flag_tells_secret(key, eq + 1))
 		tell_fault(&rd->t, "--set: key '%s' is a secret, and ps shows "
 		    "it: use %s%s or the file", name, key_env(key).name,
-		    key == KEY_exporter_token ? ", exporter.token_file" : "");
+		    key == KEY_exporter_token ? ", exporter.token_file" :
+		    key == KEY_common_shared_key ? ", common.shared_key_file" :
+		    "");
 	else
 		reading_take(rd, key, FROM_FLAG, "--set", 0, eq + 1);
 }
@@ -392,114 +393,6 @@ complete_fill(struct reading *rd)
 	v->text = reading_copy(rd, list);
 }
 
-/* A relative name lies where systemd puts credentials. */
-static int
-token_path(struct reading *rd, const char *name, char *buf, size_t cap)
-{
-	const char *dir = expand_env(rd->src->env, "CREDENTIALS_DIRECTORY");
-	int n;
-
-	if (*name == '/')
-		n = snprintf(buf, cap, "%s", name);
-	else if (dir != NULL && *dir == '/')
-		n = snprintf(buf, cap, "%s/%s", dir, name);
-	else
-		return -ENOENT;
-	return n < 0 || (size_t)n >= cap ? -ENAMETOOLONG : 0;
-}
-
-static int
-read_token(const char *path, char *buf, size_t cap, bool *ret_open)
-{
-	struct stat st;
-	size_t len = 0;
-	ssize_t n;
-	int fd, r = 0;
-
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, cap - 1);
-	if (n < 0 || fstat(fd, &st) < 0)
-		r = -errno;
-	else
-		len = (size_t)n;
-	if (r == 0 && len == cap - 1)
-		r = -EFBIG;
-	close(fd);
-	if (r < 0)
-		return r;
-	while (len > 0 && memchr(" \t\r\n", buf[len - 1], 4) != NULL)
-		len--;
-	buf[len] = '\0';
-	*ret_open = (st.st_mode & S_IROTH) != 0;
-	return len == 0 || strlen(buf) != len ? -EBADMSG : 0;
-}
-
-static void
-take_token_file(struct reading *rd, const char *name, enum conf_from from,
-    const char *place)
-{
-	char path[PATH_LEN], token[TOKEN_MAX];
-	bool open_to_all = false;
-	int r;
-
-	r = token_path(rd, name, path, sizeof(path));
-	if (r == -ENOENT) {
-		tell_fault(&rd->t, "%s: key 'exporter.token_file': '%s' has no "
-		    "'/', and $CREDENTIALS_DIRECTORY is not set", place, name);
-		return;
-	}
-	if (r == 0)
-		r = read_token(path, token, sizeof(token), &open_to_all);
-	if (r == -EBADMSG)
-		tell_fault(&rd->t, "%s: key 'exporter.token_file': '%s' holds "
-		    "no token", place, path);
-	else if (r < 0)
-		tell_fault(&rd->t, "%s: key 'exporter.token_file': '%s' cannot "
-		    "be read: %s", place, name, strerror(-r));
-	else
-		reading_take(rd, KEY_exporter_token, from, path, 0, token);
-	if (r == 0 && open_to_all)
-		tell_remark(&rd->t, "%s: everybody may read the token: chmod "
-		    "600 %s", path, path);
-	explicit_bzero(token, sizeof(token));
-}
-
-static void
-find_token(struct reading *rd)
-{
-	const struct conf_value *token = &rd->conf->value[KEY_exporter_token];
-	const struct conf_value *file =
-	    &rd->conf->value[KEY_exporter_token_file];
-	const char *dir = expand_env(rd->src->env, "CREDENTIALS_DIRECTORY");
-	char path[PATH_LEN];
-	struct stat st;
-
-	if (*file->text != '\0') {
-		if (*token->text != '\0' && token->from == file->from)
-			tell_fault(&rd->t, "%s: key 'exporter.token_file' and "
-			    "'exporter.token' (%s) are both given",
-			    place_of(file).text, place_of(token).text);
-		else if (token->from <= file->from)
-			take_token_file(rd, file->text, file->from,
-			    place_of(file).text);
-	} else if (*token->text == '\0' && dir != NULL && *dir == '/') {
-		/*
-		 * LoadCredential=exporter.token says enough; a lone newline
-		 * is what a unit's SetCredential= puts where there is no file.
-		 */
-		snprintf(path, sizeof(path), "%s/exporter.token", dir);
-		if (stat(path, &st) == 0 && st.st_size > 1)
-			take_token_file(rd, path, FROM_FILE, path);
-	}
-	if (token->from == FROM_FILE && rd->open_file &&
-	    rd->line_of[KEY_exporter_token] == token->line && token->line > 0)
-		tell_remark(&rd->t, "%s: everybody may read the file, and it "
-		    "holds 'exporter.token': chmod 640 %s", rd->src->file,
-		    rd->src->file);
-}
-
 static void
 find_roles(struct reading *rd)
 {
@@ -536,7 +429,7 @@ read_all(struct reading *rd, bool file_must_be)
 	if (rd->src->lenient)
 		return;
 	complete_fill(rd);
-	find_token(rd);
+	secrets_find(rd);
 	conf_check(rd);
 }
 

@@ -6,8 +6,8 @@ libparts_a_SOURCES += src/config/conf.c src/config/config.h \
 	src/config/keys.def src/config/types.c src/config/types.h \
 	src/config/expand.c src/config/expand.h src/config/reader.c \
 	src/config/reader.h src/config/foreign.c src/config/foreign.h \
-	src/config/foreign.def src/config/check.c src/config/url.c \
-	src/config/url.h src/config/tell.c src/config/tell.h
+	src/config/foreign.def src/config/check.c src/config/secret.c \
+	src/config/url.c src/config/url.h src/config/tell.c src/config/tell.h
 libparts_a_CPPFLAGS += $(INIH_CFLAGS)
 
 check_PROGRAMS += tests/test_config

@@ -107,15 +107,9 @@ take_relay(struct reading *rd, const struct foreign_info *f,
 		    tell_shown(secure).text);
 		return;
 	}
-	if (yes) {
-		tell_fault(&rd->t, "FLUENTD_SECURE: '%s' asks for TLS, which a "
-		    "hop does not speak: take a tunnel or a private network, "
-		    "and set agent.relay", tell_shown(secure).text);
-		return;
-	}
 	snprintf(text, sizeof(text), strchr(value, ':') != NULL &&
-	    value[0] != '[' ? "[%s]:%s" : "%s:%s", value,
-	    port == NULL || *port == '\0' ? "24224" : port);
+	    value[0] != '[' ? "%s[%s]:%s" : "%s%s:%s", yes ? "tls://" : "",
+	    value, port == NULL || *port == '\0' ? "24224" : port);
 	give(rd, f->key, f->name, text);
 }
 

@@ -41,6 +41,8 @@ void	 reading_take(struct reading *rd, enum conf_key key,
 
 /* foreign.c: gives FROM_FOREIGN values to keys that have only a default. */
 void	 foreign_take(struct reading *rd);
+/* secret.c: what lies in files of its own. */
+void	 secrets_find(struct reading *rd);
 /* check.c: what one key alone cannot tell. */
 void	 conf_check(struct reading *rd);
 

@@ -11,6 +11,7 @@
 
 #include "base/must.h"
 #include "http/scrub.h"
+#include "hop/peers.h"
 #include "banned.h"
 
 #define PATH_BYTES_MAX	200u		/* a lane's name still fits behind it */
@@ -200,14 +201,14 @@ is_header(const char *item, size_t n)
 static bool
 item_ok(enum conf_key key, const char *item, size_t n)
 {
-	struct hostport hp;
+	struct peer peer;
 	uint64_t i;
 	char word[32];
 	size_t name;
 
 	switch (key) {
 	case KEY_agent_relay:
-		return hostport_parse(item, n, &hp) == 0 && hp.port > 0;
+		return peer_parse(item, n, &peer) == 0;
 	case KEY_exporter_headers:
 		return is_header(item, n);
 	case KEY_common_role:
@@ -313,21 +314,24 @@ is_dataset(const char *text)
 static int
 check_text(enum conf_key key, const char *text)
 {
-	struct hostport hp;
+	struct peer peer;
 
 	switch (key) {
 	case KEY_relay_next:
 		if (strcmp(text, "export") == 0)
 			return 0;
-		if (hostport_parse(text, strlen(text), &hp) < 0 || hp.port == 0)
-			return -EINVAL;
-		return 0;
+		return peer_parse(text, strlen(text), &peer);
 	case KEY_agent_tee:
 	case KEY_exporter_endpoint:
 		return *text == '\0' || is_url(text) ? 0 : -EINVAL;
 	case KEY_exporter_dataset:
 		return is_dataset(text) ? 0 : -EINVAL;
+	case KEY_common_tls_cert:
+	case KEY_common_tls_key:
+	case KEY_common_tls_ca:
+		return *text == '\0' || *text == '/' ? 0 : -EINVAL;
 	case KEY_exporter_token_file:
+	case KEY_common_shared_key_file:
 		return *text == '\0' || *text == '/' ||
 		    strchr(text, '/') == NULL ? 0 : -EINVAL;
 	case KEY_common_ring_dir:
@@ -455,13 +459,14 @@ shape_of(enum conf_key key)
 	case KEY_common_role:
 		return "a list of agent, relay, exporter";
 	case KEY_agent_relay:
-		return "a list of host:port";
+		return "a list of host:port, tls://host:port, "
+		    "https://host";
 	case KEY_agent_fill:
 		return "a list of worker_id, service_type, connector_id";
 	case KEY_exporter_headers:
 		return "a list of name=value";
 	case KEY_relay_next:
-		return "export or host:port";
+		return "export, host:port, tls://host:port or https://host";
 	case KEY_agent_tee:
 	case KEY_exporter_endpoint:
 		return "a URL that begins with https:// or http://, without "
@@ -469,7 +474,12 @@ shape_of(enum conf_key key)
 	case KEY_exporter_dataset:
 		return "a name of letters, digits, - and _, or "
 		    "by:deployment.environment.name and a list of such names";
+	case KEY_common_tls_cert:
+	case KEY_common_tls_key:
+	case KEY_common_tls_ca:
+		return "a path that begins with /";
 	case KEY_exporter_token_file:
+	case KEY_common_shared_key_file:
 		return "a path that begins with / or a name without /";
 	case KEY_common_ring_dir:
 	case KEY_common_state_dir:

@@ -4,6 +4,8 @@
 #include "hop/dial.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "base/env.h"
 #include "base/must.h"
@@ -42,14 +44,13 @@ step(struct dial *d)
 }
 
 void
-dial_start(struct dial *d, const char *hostport)
+dial_start(struct dial *d, const char *host, const char *port)
 {
-	int r;
-
 	must(!d->active);
-	r = loop_hostport(hostport, d->host, sizeof(d->host), d->port,
-	    sizeof(d->port));
-	must(r == 0);
+	must(strlen(host) < sizeof(d->host));
+	must(strlen(port) < sizeof(d->port));
+	(void)snprintf(d->host, sizeof(d->host), "%s", host);
+	(void)snprintf(d->port, sizeof(d->port), "%s", port);
 	d->active = true;
 	d->cancelled = d->decided = false;
 	d->addrs = d->at = 0;

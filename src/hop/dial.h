@@ -2,7 +2,7 @@
 /*
  * dial.h - a name to a connected descriptor
  *
- * What:     resolves "host:port" anew each time and tries its addresses in
+ * What:     resolves host and port anew each time and tries its addresses in
  *           order, each for DIAL_MS at most.
  * Used by:  src/hop/sender.c.
  */
@@ -34,8 +34,7 @@ struct dial {
  */
 void	 dial_init(struct dial *d, struct env *env,
 	    void (*done)(struct dial *d, int res), void *arg);
-/* hostport is one that loop_hostport() takes (must). */
-void	 dial_start(struct dial *d, const char *hostport);
+void	 dial_start(struct dial *d, const char *host, const char *port);
 void	 dial_cancel(struct dial *d);
 bool	 dial_idle(const struct dial *d);
 

@@ -4,7 +4,10 @@
 libparts_a_SOURCES += src/hop/wire.c src/hop/wire.h \
 	src/hop/dial.c src/hop/dial.h \
 	src/hop/outq.c src/hop/outq.h src/hop/peers.c src/hop/peers.h \
-	src/hop/sender.c src/hop/sender.h \
+	src/hop/sender.c src/hop/sender.h src/hop/sender_in.h \
+	src/hop/sender_up.c \
+	src/hop/key.c src/hop/key.h src/hop/shake.c src/hop/shake.h \
+	src/hop/greet.c src/hop/greet.h \
 	src/hop/conn.c src/hop/conn.h src/hop/intake.c src/hop/answers.c \
 	src/hop/keep.c src/hop/keep.h src/hop/receiver.c \
 	src/hop/receiver.h src/hop/port.c src/hop/port.h

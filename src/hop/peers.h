@@ -2,19 +2,41 @@
 /*
  * peers.h - which peer to try next, and how long to wait before
  *
- * What:     "host:port[, host:port...]" in the order given; after the last
- *           one a pause with full jitter, 100 ms doubling to 5 s.
- * Used by:  src/hop/sender.c.
+ * What:     "host:port[, tls://host:port...]" in the order given; after the
+ *           last one a pause with full jitter, 100 ms doubling to 5 s.
+ * Used by:  src/hop/sender.c; src/config asks peer_parse().
+ *
+ *   host:port, tcp://host:port     Forward in clear
+ *   tls://host:port                Forward inside TLS
+ *   https://host[:port][/path]     Forward messages as POSTs, through an edge
+ *   http://host[:port][/path]      the same in clear
  */
 #ifndef EMPLOG_PEERS_H
 #define EMPLOG_PEERS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#define PEERS_MAX	16
+#define PEERS_MAX	16u
+#define PEER_PATH	"/v1/forward"	/* where a URL has none */
 
 struct env;
+
+enum peer_scheme { PEER_TCP, PEER_TLS, PEER_HTTP, PEER_HTTPS };
+
+struct peer {
+	enum peer_scheme scheme;
+	char		 host[256];	/* an IPv6 address without brackets */
+	char		 port[8];	/* 1 to 65535 */
+	char		 path[128];	/* of a URL; else "" */
+};
+
+/* -EINVAL: none of the above. */
+int	 peer_parse(const char *text, size_t n, struct peer *ret);
+bool	 peer_is_tls(const struct peer *p);
+/* PEER_HTTP or PEER_HTTPS. */
+bool	 peer_is_url(const struct peer *p);
 
 struct peers {
 	struct env	*env;
@@ -26,10 +48,12 @@ struct peers {
 	bool		 worked;	/* the one at at answered */
 };
 
-/* -EINVAL: empty, too many or not host:port; -ENOMEM. */
+/* -EINVAL: empty, too many or no peer; -ENOMEM. */
 int	 peers_init(struct peers *p, struct env *env, const char *list);
 void	 peers_fini(struct peers *p);
+/* The one in use, or tried: as it was written. */
 const char *peers_name(const struct peers *p);
+void	 peers_peer(const struct peers *p, struct peer *ret);
 /* It failed: on to the next one.  Returns how long to wait first, ns. */
 uint64_t peers_failed(struct peers *p);
 /* It answered: a later failure begins again with the first one. */

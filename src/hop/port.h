@@ -2,23 +2,34 @@
 /*
  * port.h - one listening port, protocols told by the first byte
  *
- *   0x16            TLS: not configured here yet, closed and counted
+ *   0x16            TLS, and inside of it again one of these
  *   'A'..'Z'        HTTP: handed to serve
  *   0x90-0x9f, dc, dd   msgpack array: handed to the receiver
  *   anything else   closed and counted (recv_bad)
  *
  * A connection that sends nothing (a health check, Fluentd's heartbeat) is
  * closed after first_byte_ms and is no error.
+ *
+ * With a key the server has to speak first (HELO), which HTTP does not bear:
+ * a port without serve says it at once (where TLS is left to the client,
+ * after PORT_PATIENCE_MS without a byte of it), one with serve to whom has
+ * been silent for PORT_PATIENCE_MS.  HTTP's own key is serve's handler's.
  */
 #ifndef EMPLOG_PORT_H
 #define EMPLOG_PORT_H
 
 #include "loop/loop.h"
 
+#define PORT_PATIENCE_MS	300
+
 struct env;
+struct hop_key;
 struct port;
 struct receiver;
 struct serve;
+struct tls;
+
+enum port_tls { PORT_PLAIN, PORT_TLS, PORT_BOTH };
 
 struct port_conf {
 	const char	*listen;	/* "127.0.0.1:24224" */
@@ -26,6 +37,12 @@ struct port_conf {
 	struct serve	*serve;		/* NULL: HTTP is refused */
 	unsigned	 connections_max; /* waiting for a byte; 256 when 0 */
 	uint32_t	 first_byte_ms;	/* 60000 when 0 */
+	enum port_tls	 secure;
+	struct tls	*tls;		/* a server's, unless PORT_PLAIN */
+	const struct hop_key *key;	/* NULL: none; needs a receiver */
+	/* Or NULL.  Somebody was refused; at most one text in 10 s. */
+	void		(*note)(void *arg, const char *text);
+	void		*arg;
 };
 
 /* Listens at once: -EADDRINUSE, -EACCES, -EINVAL, -ENOMEM. */

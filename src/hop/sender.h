@@ -10,7 +10,7 @@
  * Used by:  src/drain (lanes and spill), roles/relay.c (relay.next).
  * Never:    copies a body, or keeps one: the caller has it until done().
  *
- *   IDLE -> DIAL -> UP -> (lost) -> WAIT with jitter -> DIAL
+ *   IDLE -> DIAL -> SHAKE -> UP -> (lost) -> WAIT with jitter -> DIAL
  *
  * Invariants
  *   1. Each hop_chunk handed over completes exactly once.
@@ -23,19 +23,24 @@
 #define EMPLOG_SENDER_H
 
 #include "base/chunk.h"
+#include "hop/shake.h"
 #include "loop/loop.h"
 
 struct env;
 struct sender;
 
 struct sender_conf {
-	const char	*peers;		/* "host:port[, host:port…]" */
+	const char	*peers;		/* as peers.h has them */
+	struct shake_conf shake;	/* borrowed until sender_free() */
 	uint64_t	 inflight_max;	/* 32 MiB when 0 */
 	const char	*agent_id;	/* for the tag: "emplog.<agent_id>" */
 	uint32_t	 ack_timeout_ms; /* 15000 when 0: then it is left */
 	void		(*up)(void *arg);	/* also: there is room again */
 	void		(*down)(void *arg, int why);
-	/* Or NULL.  Once: no peer could be reached since the start, 2 s now. */
+	/*
+	 * Or NULL.  No peer could be reached since the start, 2 s now: once; or
+	 * a certificate or the key was refused: once until one was reached.
+	 */
 	void		(*missed)(void *arg, int why);
 	void		*arg;
 };
@@ -88,5 +93,12 @@ const char *sender_peer(const struct sender *s);
 uint64_t sender_since(const struct sender *s);
 /* Why the last attempt or connection ended, -errno; 0: none did yet. */
 int	 sender_why(const struct sender *s);
+/* The same for people, never empty. */
+const char *sender_words(const struct sender *s);
+/*
+ * In down(): is it worth a line?  Not when a certificate or the key is
+ * refused once more for the same reason.
+ */
+bool	 sender_is_news(struct sender *s);
 
 #endif

@@ -69,9 +69,13 @@ void	 tls_free(struct tls **t);
 void	 tls_close(struct tls *t, void (*closed)(void *arg), void *arg);
 /* When the own certificate ends, s since 1970; 0: there is none. */
 uint64_t tls_expires(const struct tls *t);
-/* Called with a text when files changed, were refused, or end soon. */
-void	 tls_on_news(struct tls *t, void (*news)(void *arg, bool bad,
-	    const char *text), void *arg);
+/*
+ * Called with a text when files were renewed, when they were refused (the
+ * ones before stay in use), and when the certificate ends within 14 days.
+ */
+enum tls_news { TLS_RENEWED, TLS_REFUSED, TLS_ENDS };
+void	 tls_on_news(struct tls *t, void (*news)(void *arg,
+	    enum tls_news what, const char *text), void *arg);
 
 /*
  * Shakes hands on a connected descriptor that has no op pending.  Client:

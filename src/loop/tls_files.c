@@ -14,7 +14,8 @@
 #define S		UINT64_C(1000000000)
 #define FRESH_NS	S		/* so old a look may be */
 #define EVERY_NS	(3600 * S)	/* a look when nobody comes */
-#define SOON_S		(UINT64_C(14) * 24 * 3600)
+#define DAY_S		UINT64_C(86400)
+#define SOON_S		(14 * DAY_S)
 #define UNREADABLE	1		/* no digest is asked for it */
 
 enum step { OPEN, READ, CLOSE };
@@ -96,7 +97,7 @@ tls_expires(const struct tls *t)
 }
 
 void
-tls_on_news(struct tls *t, void (*news)(void *arg, bool bad,
+tls_on_news(struct tls *t, void (*news)(void *arg, enum tls_news what,
     const char *text), void *arg)
 {
 	t->news = news;
@@ -104,10 +105,10 @@ tls_on_news(struct tls *t, void (*news)(void *arg, bool bad,
 }
 
 static void
-tell(struct tls *t, bool bad, const char *text)
+tell(struct tls *t, enum tls_news what, const char *text)
 {
 	if (t->news != NULL)
-		t->news(t->news_arg, bad, text);
+		t->news(t->news_arg, what, text);
 }
 
 /* ---- the end of a look ---- */
@@ -143,13 +144,14 @@ warn_of_end(struct tls *t)
 	char text[TLS_WHY], date[32];
 
 	if (t->expires == 0 || t->expires > now + SOON_S ||
-	    t->warned == t->expires)
+	    (t->warned == t->expires && now - t->warned_at < DAY_S))
 		return;
 	t->warned = t->expires;
+	t->warned_at = now;
 	date_text(t->expires, date, sizeof(date));
 	(void)snprintf(text, sizeof(text), "certificate '%s' %s on %s",
 	    t->file[TLS_CERT].path, t->expires > now ? "ends" : "ended", date);
-	tell(t, true, text);
+	tell(t, TLS_ENDS, text);
 }
 
 /* Told once for each state of the files. */
@@ -163,7 +165,7 @@ refused(struct tls *t, uint64_t digest)
 	t->bad_digest = digest;
 	(void)snprintf(text, sizeof(text),
 	    "%s; the files read before stay in use", t->why);
-	tell(t, true, text);
+	tell(t, TLS_REFUSED, text);
 }
 
 static void
@@ -179,7 +181,7 @@ use_files(struct tls *t)
 		t->digest = digest;
 		t->bad_digest = 0;
 		if (!first)
-			tell(t, false, "the TLS files were renewed");
+			tell(t, TLS_RENEWED, "the TLS files were renewed");
 	} else if (!first) {
 		refused(t, digest);
 	}
@@ -392,7 +394,6 @@ timer_done(struct op *op)
 	void (*closed)(void *) = t->closed;
 
 	if (!t->closing) {
-		t->warned = 0;
 		look(t);
 	} else if (!t->looking && closed != NULL) {
 		t->closed = NULL;

@@ -36,6 +36,7 @@ struct tls {
 	uint64_t	 bad_digest;	/* of those refused last: told once */
 	uint64_t	 expires;
 	uint64_t	 warned;	/* expires that was told about */
+	uint64_t	 warned_at;	/* wall clock, s */
 
 	/* one look at the files at a time */
 	struct op	 op;
@@ -56,7 +57,7 @@ struct tls {
 	void		*opened_arg;
 	void		(*closed)(void *arg);
 	void		*closed_arg;
-	void		(*news)(void *arg, bool bad, const char *text);
+	void		(*news)(void *arg, enum tls_news what, const char *text);
 	void		*news_arg;
 	unsigned	 conns;
 	uint8_t		 plain[TLS_PLAIN_BYTES];
