@@ -86,7 +86,7 @@ is_closed(struct rig *r, void *arg)
 void
 rig_start(struct rig *r)
 {
-	struct port_conf pconf = { .listen = r->addr };
+	struct port_conf pconf = r->pconf;
 	char *text;
 
 	r->opened = false;
@@ -98,16 +98,18 @@ rig_start(struct rig *r)
 	text = strdup(r->addr);
 	pconf.listen = text;
 	pconf.receiver = r->receiver;
-	pconf.first_byte_ms = r->first_byte_ms;
-	pconf.serve = (struct serve *)(void *)r;
+	if (!r->forward_only)
+		pconf.serve = (struct serve *)(void *)r;
 	ck_assert_int_eq(port_open(&r->port, &r->env, &pconf), 0);
 	loop_addr_text(port_bound(r->port), r->addr);
 	free(text);
 }
 
-static void
-stop(struct rig *r)
+void
+rig_stop(struct rig *r)
 {
+	if (r->port == NULL)
+		return;
 	r->closed = false;
 	port_close(r->port, closed, r);
 	rig_until(r, is_closed, NULL);
@@ -125,7 +127,7 @@ stop(struct rig *r)
 void
 rig_restart(struct rig *r)
 {
-	stop(r);
+	rig_stop(r);
 	rig_start(r);
 }
 
@@ -141,7 +143,7 @@ rig_fini(struct rig *r)
 {
 	if (r->http_fd >= 0)
 		close(r->http_fd);
-	stop(r);
+	rig_stop(r);
 	ck_assert_uint_eq(loop_pending(r->loop), 0);
 	env_fini(&r->env);
 	env_fini(&r->out);

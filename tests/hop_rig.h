@@ -30,7 +30,8 @@ struct rig {
 	bool		 opened, closed;
 	struct queue_conf qconf;
 	struct receiver_conf rconf;
-	uint32_t	 first_byte_ms;
+	struct port_conf pconf;	/* but for listen, receiver, serve */
+	bool		 forward_only;	/* the port has no serve */
 	int		 http_fd;	/* what serve_take() was given, or -1 */
 	uint64_t	 random;
 };
@@ -40,6 +41,8 @@ void	 rig_init(struct rig *r);
 void	 rig_start(struct rig *r);
 /* Receiver and queue end in order and come back on the same port. */
 void	 rig_restart(struct rig *r);
+/* What rig_start() made; rig_fini() does it too. */
+void	 rig_stop(struct rig *r);
 void	 rig_fini(struct rig *r);
 
 /* Turns the loop until *cond; a test's own timeout ends it else. */

@@ -611,7 +611,7 @@ START_TEST(who_says_nothing_is_closed_and_is_no_error)
 {
 	int fd;
 
-	rig.first_byte_ms = 20;
+	rig.pconf.first_byte_ms = 20;
 	rig_start(&rig);
 	fd = rig_client(&rig);
 	rig_expect_end(&rig, fd);

@@ -12,8 +12,11 @@ libparts_a_SOURCES += src/hop/wire.c src/hop/wire.h \
 	src/hop/keep.c src/hop/keep.h src/hop/receiver.c \
 	src/hop/receiver.h src/hop/port.c src/hop/port.h
 
-check_PROGRAMS += tests/test_receiver tests/test_hop
-TESTS += tests/test_receiver tests/test_hop
+check_PROGRAMS += tests/test_receiver tests/test_hop tests/test_guard
+TESTS += tests/test_receiver tests/test_hop tests/test_guard
+tests_test_guard_SOURCES = tests/test_guard.c tests/hop_rig.c tests/hop_rig.h
+tests_test_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_guard_LDADD = $(TEST_LIBS)
 tests_test_receiver_SOURCES = tests/test_receiver.c tests/hop_rig.c \
 	tests/hop_rig.h
 tests_test_receiver_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
