@@ -66,6 +66,10 @@ struct backend {
 	/* The descriptor or -errno; *ret_bound untouched on failure. */
 	int		(*listen)(struct loop *l, const struct loop_addr *at,
 			    struct loop_addr *ret_bound);
+	/* Two connected streams; 0 or -errno. */
+	int		(*pair)(struct loop *l, int ret_fd[2]);
+	/* Ends the sending direction; 0 or -errno. */
+	int		(*shutdown)(struct loop *l, int fd);
 	/* struct loop_watch is the backend's own type. */
 	int		(*watch_open)(struct loop *l, const char *dir,
 			    struct loop_watch **ret_watch);
@@ -88,6 +92,8 @@ struct fd_layer;
 struct fd_layer_calls {
 	void		(*start)(struct fd_layer *layer, struct op *op);
 	void		(*cancel)(struct fd_layer *layer, struct op *op);
+	/* loop_shutdown(); what was sent before is with the backend. */
+	int		(*shutdown)(struct fd_layer *layer);
 };
 struct fd_layer {
 	const struct fd_layer_calls *calls;

@@ -198,6 +198,16 @@ void	 loop_timer(struct loop *l, struct op *op, uint64_t at_ns);
 void	 loop_cancel(struct loop *l, struct op *op);
 
 /*
+ * Two connected streams, both ends ours: bytes written to one are read from
+ * the other.  0, or -EMFILE, -ENFILE, -ENOMEM.
+ */
+int	 loop_pair(struct loop *l, int ret_fd[2]);
+/*
+ * Nothing more is sent on this connection: the peer reads its end behind what
+ * was sent, and may go on sending.  No send is pending (must).  0, -ENOTCONN.
+ */
+int	 loop_shutdown(struct loop *l, int fd);
+/*
  * Binds and listens now; a port that is taken is waited for, half a second
  * at most, as it may be that of a predecessor just killed.  hostport:
  * "127.0.0.1:24224", "[::]:8888", "localhost:0"; a number or localhost, no

@@ -330,6 +330,12 @@ ep_listen(struct loop *l, const struct loop_addr *at,
 	return real_listen(at, SOCK_NONBLOCK, ret_bound);
 }
 
+static int
+ep_pair(struct loop *l, int ret_fd[2])
+{
+	return real_pair(SOCK_NONBLOCK, ret_fd);
+}
+
 static void
 ep_destroy(struct ep *ep)
 {
@@ -351,6 +357,7 @@ static const struct backend ep_backend = {
 	.name = "epoll", .submit = ep_submit, .cancel = ep_cancel,
 	.wait = ep_wait, .now = real_now, .wall = real_wall,
 	.random = real_random, .listen = ep_listen,
+	.pair = ep_pair, .shutdown = real_shutdown,
 	.watch_open = real_watch_open, .watch_close = real_watch_close,
 	.free = ep_free,
 };

@@ -556,6 +556,12 @@ ur_listen(struct loop *l, const struct loop_addr *at,
 	return real_listen(at, 0, ret_bound);
 }
 
+static int
+ur_pair(struct loop *l, int ret_fd[2])
+{
+	return real_pair(0, ret_fd);
+}
+
 static void
 ur_destroy(struct ur *ur)
 {
@@ -579,6 +585,7 @@ static const struct backend ur_backend = {
 	.name = "uring", .submit = ur_submit, .cancel = ur_cancel,
 	.wait = ur_wait, .now = real_now, .wall = real_wall,
 	.random = real_random, .listen = ur_listen,
+	.pair = ur_pair, .shutdown = real_shutdown,
 	.watch_open = real_watch_open, .watch_close = real_watch_close,
 	.free = ur_free,
 };

@@ -8,6 +8,7 @@
 
 #include "loop/loop.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 
@@ -37,6 +38,25 @@ loop_listen(struct loop *l, const char *hostport, struct loop_addr *ret_bound)
 	if (r < 0)
 		return r;
 	return l->be->listen(l, &at, ret_bound);
+}
+
+int
+loop_pair(struct loop *l, int ret_fd[2])
+{
+	return l->be->pair(l, ret_fd);
+}
+
+int
+loop_shutdown(struct loop *l, int fd)
+{
+	struct fd_use *use = loop_fd(l, fd);
+
+	if (use == NULL)
+		return -ENOMEM;
+	must(!use->sending);
+	if (use->layer != NULL)
+		return use->layer->calls->shutdown(use->layer);
+	return l->be->shutdown(l, fd);
 }
 
 void

@@ -93,6 +93,25 @@ real_socket(const struct loop_addr *to, int type_flags)
 	return fd;
 }
 
+int
+real_pair(int type_flags, int ret_fd[2])
+{
+	int fd[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | type_flags, 0,
+	    fd) < 0)
+		return -errno;
+	ret_fd[0] = fd[0];
+	ret_fd[1] = fd[1];
+	return 0;
+}
+
+int
+real_shutdown(struct loop *l, int fd)
+{
+	return shutdown(fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
 /*
  * The kernel takes back what io_uring holds some time after a process has
  * ended: whoever is killed and started at once meets its own old port.

@@ -327,6 +327,18 @@ back_listen(struct loop *l, const struct loop_addr *at,
 }
 
 static int
+back_pair(struct loop *l, int ret_fd[2])
+{
+	return net_pair(proc_of(l), ret_fd);
+}
+
+static int
+back_shutdown(struct loop *l, int fd)
+{
+	return net_shutdown(proc_of(l), fd);
+}
+
+static int
 back_watch_open(struct loop *l, const char *dir, struct loop_watch **ret_watch)
 {
 	struct sim_proc *p = proc_of(l);
@@ -365,7 +377,7 @@ const struct backend sim_backend_table = {
 	.name = "sim",
 	.submit = back_submit, .cancel = back_cancel, .wait = back_wait,
 	.now = back_now, .wall = back_wall, .random = back_random,
-	.listen = back_listen,
+	.listen = back_listen, .pair = back_pair, .shutdown = back_shutdown,
 	.watch_open = back_watch_open, .watch_close = back_watch_close,
 	.post = back_submit, .free = back_free,
 };

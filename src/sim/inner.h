@@ -101,6 +101,7 @@ struct sock {
 	size_t		 flying;	/* sent to us, not yet arrived */
 	uint64_t	 last_ns;	/* when the last of it arrives */
 	bool		 eof, reset;
+	bool		 pair;		/* nothing of a network in between */
 	unsigned	 refs;		/* fd, peer, events under way */
 	struct op	*recv, *send;	/* waiting */
 };
@@ -205,6 +206,8 @@ void	 disk_free(struct sim_host *h);
 /* net.c */
 int	 net_listen(struct sim_proc *p, const struct loop_addr *at,
 	    struct loop_addr *ret_bound);
+int	 net_pair(struct sim_proc *p, int ret_fd[2]);
+int	 net_shutdown(struct sim_proc *p, int fd);
 void	 net_accept(struct sim_proc *p, struct op *op);
 void	 net_connect(struct sim_proc *p, struct op *op);
 void	 net_recv(struct sim_proc *p, struct op *op);

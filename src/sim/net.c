@@ -138,12 +138,52 @@ net_accept(struct sim_proc *p, struct op *op)
 	serve_backlog(l);
 }
 
+/* The two ends of a connection; each is held by its descriptor and its peer. */
+static struct sock *
+two_socks(struct sim_proc *p, int fd)
+{
+	struct sock *here = must_alloc(sizeof(*here));
+	struct sock *there = must_alloc(sizeof(*there));
+
+	here->refs = there->refs = 2;
+	here->peer = there;
+	there->peer = here;
+	here->proc = p;
+	here->fd = fd;
+	there->fd = -1;
+	p->fd[fd].sock = here;
+	return here;
+}
+
+int
+net_pair(struct sim_proc *p, int ret_fd[2])
+{
+	int a, b;
+
+	a = proc_fd(p, FD_SOCK);
+	if (a < 0)
+		return a;
+	b = proc_fd(p, FD_SOCK);
+	if (b < 0) {
+		p->fd[a] = (struct sim_fd){ 0 };
+		return b;
+	}
+	struct sock *here = two_socks(p, a), *there = here->peer;
+	there->proc = p;
+	there->fd = b;
+	here->pair = there->pair = true;
+	p->fd[b].sock = there;
+	ret_fd[0] = a;
+	ret_fd[1] = b;
+	return 0;
+}
+
 static void
 connected(struct sim_event *e)
 {
 	struct sim_proc *p = e->proc;
 	struct listener *l = listener_at(sim_of(p), (uint16_t)e->num);
-	struct sock *here, *there;
+	struct sock *here;
 	int fd;
 
 	if (e->op == NULL)
@@ -157,16 +197,8 @@ connected(struct sim_event *e)
 		loop_complete(p->loop, e->op, fd);
 		return;
 	}
-	here = must_alloc(sizeof(*here));
-	there = must_alloc(sizeof(*there));
-	here->refs = there->refs = 2;	/* the descriptor and the peer */
-	here->peer = there;
-	there->peer = here;
-	here->proc = p;
-	here->fd = fd;
-	there->fd = -1;
-	p->fd[fd].sock = here;
-	l->backlog[l->backlog_n++] = there;
+	here = two_socks(p, fd);
+	l->backlog[l->backlog_n++] = here->peer;
 	serve_backlog(l);
 	loop_complete(p->loop, e->op, fd);
 }
@@ -283,6 +315,19 @@ end_at(struct sim *s, struct sock *k, uint64_t at, bool reset)
 	e->num = reset;
 }
 
+int
+net_shutdown(struct sim_proc *p, int fd)
+{
+	struct sim *s = sim_of(p);
+	struct sock *k = p->fd[fd].sock;
+
+	must(p->fd[fd].kind == FD_SOCK);
+	if (k->reset || k->peer == NULL)
+		return -ENOTCONN;
+	end_at(s, k->peer, s->now_ns + delay(s), false);
+	return 0;
+}
+
 static size_t
 gather(const struct op *op, uint8_t *to, size_t cap)
 {
@@ -313,7 +358,7 @@ net_send(struct sim_proc *p, struct op *op)
 		sim_later(p, op, -EPIPE, 0);
 		return;
 	}
-	if (sim_chance(s, s->faults.cut, FAULT_CUT)) {
+	if (!k->pair && sim_chance(s, s->faults.cut, FAULT_CUT)) {
 		end_at(s, to, s->now_ns + delay(s), true);
 		end_at(s, k, s->now_ns + 1000, true);
 	}
