@@ -158,6 +158,7 @@ backend_case(const char *name, void (*setup)(void))
 	file_tests(tc);
 	notify_tests(tc);
 	tls_tests(tc);
+	bridge_tests(tc);
 	return tc;
 }
 

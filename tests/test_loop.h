@@ -43,5 +43,6 @@ void	 file_tests(TCase *tc);
 void	 notify_tests(TCase *tc);
 void	 choose_tests(TCase *tc);
 void	 tls_tests(TCase *tc);
+void	 bridge_tests(TCase *tc);
 
 #endif

@@ -23,9 +23,11 @@ static void	 out_done(struct op *op);
 static void	 timer_done(struct op *op);
 static void	 layer_start(struct fd_layer *layer, struct op *op);
 static void	 layer_cancel(struct fd_layer *layer, struct op *op);
+static int	 layer_shutdown(struct fd_layer *layer);
 
 static const struct fd_layer_calls tls_calls = {
 	.start = layer_start, .cancel = layer_cancel,
+	.shutdown = layer_shutdown,
 };
 
 static struct tls_conn *
@@ -427,6 +429,22 @@ layer_cancel(struct fd_layer *layer, struct op *op)
 	}
 	/* else a close: it ends soon by itself */
 	settle(c);
+}
+
+/* The good-bye goes out now; what the peer still says may be read. */
+static int
+layer_shutdown(struct fd_layer *layer)
+{
+	struct tls_conn *c = conn_of(layer);
+
+	must(c->send == NULL);
+	if (!c->shaken || c->over || c->close != NULL)
+		return -ENOTCONN;
+	ERR_clear_error();
+	(void)SSL_shutdown(c->ssl);
+	ERR_clear_error();
+	flush(c);
+	return 0;
 }
 
 /* ---- the handshake ---- */
