@@ -82,7 +82,14 @@ struct post {
 	const struct post_header *headers;
 	unsigned		 headers_n;
 	struct bytes		 body;
-	uint32_t		 timeout_ms;
+	uint32_t		 timeout_ms;	/* of all of it; 0: none */
+	uint32_t		 stall_ms;	/* not a byte went or came for so
+						   long; 0: may be */
+	/* All NULL: the system's authorities, no certificate of our own. */
+	const char		*ca;		/* PEM file: whom to trust */
+	const char		*cert, *key;	/* PEM files */
+	const char		*connect_to;	/* "host:port" that speaks for the
+						   URL's; NULL: itself */
 	/* the answer */
 	int			 status;	/* HTTP, 0: no answer */
 	int64_t			 retry_after_ms; /* -1: none was given */

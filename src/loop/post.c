@@ -25,6 +25,7 @@
 #include "base/must.h"
 #include "loop/backend.h"
 #include "loop/curl.h"
+#include "loop/real.h"
 
 #include "banned.h"
 
@@ -33,6 +34,8 @@
 #define IDLE_HANDLES	16		/* easy handles kept for the next */
 #define ANSWER_MAX	(1u << 20)	/* read of an answer at most */
 #define IDLE_WAIT_MS	600000
+#define STALL_LOOK_MS	500	/* between two looks at who stalls */
+#define CA_FRESH_S	60L	/* an authority's file is read again */
 
 /* In op->state: asked by the loop's thread, read by ours. */
 enum { POST_RUNS, POST_CANCEL };
@@ -44,6 +47,9 @@ struct xfer {			/* a request under way; the thread's */
 	struct post	*post;
 	CURL		*easy;
 	struct curl_slist *headers;
+	struct curl_slist *connect_to;
+	curl_off_t	 moved;		/* bytes both ways, at moved_ns */
+	uint64_t	 moved_ns;
 	size_t		 got;		/* bytes of the answer */
 	bool		 enough;	/* ANSWER_MAX was reached */
 	char		 words[CURL_ERROR_SIZE];
@@ -59,6 +65,7 @@ struct poster {
 	atomic_bool	 stop;
 	/* the thread's own */
 	struct xfer	*active;
+	unsigned	 watched;	/* active ones that may not stall */
 	CURL		*idle[IDLE_HANDLES];
 	unsigned	 idle_n;
 };
@@ -291,6 +298,35 @@ set_limits(struct xfer *x)
 	SET(QUICK_EXIT, 1L);	/* an end does not wait for a resolver */
 }
 
+/* Whom we believe, who we are, and who speaks for the URL's host. */
+static int
+set_peer(struct xfer *x)
+{
+	const struct curl_lib *c = &x->poster->curl;
+	const struct post *post = x->post;
+	char text[512];
+
+	if (post->ca != NULL) {
+		SET(CAINFO, post->ca);
+		/* CA_CACHE_TIMEOUT: 7.87 keeps what it read for a day */
+		(void)c->easy_setopt(x->easy, (CURLoption)321, CA_FRESH_S);
+	}
+	if (post->cert != NULL)
+		SET(SSLCERT, post->cert);
+	if (post->key != NULL)
+		SET(SSLKEY, post->key);
+	if (post->connect_to == NULL)
+		return 0;
+	if ((size_t)snprintf(text, sizeof(text), "::%s", post->connect_to) >=
+	    sizeof(text))
+		return -ENOMEM;
+	x->connect_to = c->slist_append(NULL, text);
+	if (x->connect_to == NULL)
+		return -ENOMEM;
+	SET(CONNECT_TO, x->connect_to);
+	return 0;
+}
+
 static int
 set_request(struct xfer *x)
 {
@@ -299,6 +335,8 @@ set_request(struct xfer *x)
 	int r;
 
 	r = set_headers(x);
+	if (r == 0)
+		r = set_peer(x);
 	if (r < 0)
 		return r;
 	set_limits(x);
@@ -348,10 +386,12 @@ xfer_end(struct xfer *x, int res)
 		*x->prevp = x->next;
 		if (x->next != NULL)
 			x->next->prevp = x->prevp;
+		p->watched -= x->post->stall_ms > 0;
 	}
 	if (x->easy != NULL)
 		easy_put(p, x->easy);
 	p->curl.slist_free_all(x->headers);
+	p->curl.slist_free_all(x->connect_to);
 	free(x);
 	loop_complete_from_thread(p->loop, op, res);
 }
@@ -377,6 +417,8 @@ xfer_begin(struct poster *p, struct xfer *x)
 	if (x->next != NULL)
 		x->next->prevp = &x->next;
 	p->active = x;
+	p->watched += x->post->stall_ms > 0;
+	x->moved = -1;
 }
 
 /* ---- the thread ---- */
@@ -440,6 +482,39 @@ take_finished(struct poster *p)
 	}
 }
 
+static bool
+is_stalled(struct xfer *x, uint64_t now_ns)
+{
+	const struct curl_lib *c = &x->poster->curl;
+	curl_off_t up = 0, down = 0;
+
+	(void)c->easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &up);
+	(void)c->easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
+	if (up + down != x->moved) {
+		x->moved = up + down;
+		x->moved_ns = now_ns;
+	}
+	return now_ns - x->moved_ns >= x->post->stall_ms * UINT64_C(1000000);
+}
+
+/* Each byte is a sign of life; without any, the peer is gone. */
+static void
+take_stalled(struct poster *p)
+{
+	uint64_t now_ns = p->watched > 0 ? real_now(p->loop) : 0;
+	struct xfer *x, *next;
+
+	for (x = p->active; x != NULL && p->watched > 0; x = next) {
+		next = x->next;
+		if (x->post->stall_ms == 0 || !is_stalled(x, now_ns))
+			continue;
+		(void)p->curl.multi_remove_handle(p->multi, x->easy);
+		(void)snprintf(x->post->error, sizeof(x->post->error),
+		    "no byte for %u ms", x->post->stall_ms);
+		xfer_end(x, -ETIMEDOUT);
+	}
+}
+
 static void *
 thread_main(void *arg)
 {
@@ -451,8 +526,9 @@ thread_main(void *arg)
 		take_cancelled(p);
 		(void)p->curl.multi_perform(p->multi, &running);
 		take_finished(p);
-		(void)p->curl.multi_poll(p->multi, NULL, 0, IDLE_WAIT_MS,
-		    NULL);
+		take_stalled(p);
+		(void)p->curl.multi_poll(p->multi, NULL, 0, p->watched > 0 ?
+		    STALL_LOOK_MS : IDLE_WAIT_MS, NULL);
 	}
 	return NULL;
 }
