@@ -14,6 +14,7 @@
 #include "hop/port.h"
 #include "hop/receiver.h"
 #include "http/gap.h"
+#include "http/inpost.h"
 #include "http/probe.h"
 #include "banned.h"
 
@@ -107,7 +108,9 @@ on_request(void *arg, struct serve_req *req)
 {
 	struct station *s = arg;
 
-	if (!probe_request(s->probe, req))
+	if (inpost_owns(req))
+		inpost_request(s->inpost, req);
+	else if (!probe_request(s->probe, req))
 		ingest_request(s->ingest, req);
 }
 
@@ -116,7 +119,7 @@ on_refused(void *arg, const struct serve_req *req, int status)
 {
 	struct station *s = arg;
 
-	return probe_owns(req) ? status :
+	return probe_owns(req) || inpost_owns(req) ? status :
 	    ingest_refused(s->ingest, req, status);
 }
 
@@ -312,11 +315,16 @@ wire(struct station *s)
 	    .connections_max = connections_max(1024) };
 	struct ingest_conf ic = { .sink = take_http, .arg = s,
 	    .dropped = http_dropped };
+	struct inpost_conf pc = { .message_max = s->conf.message_max,
+	    .key = secure_key(&s->secure) };
 	int r;
 
 	r = receiver_new(&s->receiver, env_of(s), &rc);
 	if (r == 0 && s->conf.http)
 		r = gap_new(&s->gap, env_of(s), s->queue);
+	pc.receiver = s->receiver;
+	if (r == 0 && s->conf.http)
+		r = inpost_new(&s->inpost, env_of(s), &pc);
 	if (r == 0 && s->conf.http)
 		r = serve_new(&s->serve, env_of(s), &vc);
 	if (r == 0 && s->conf.http)
@@ -430,6 +438,12 @@ close_probe(struct station *s)
 }
 
 static void
+close_inpost(struct station *s)
+{
+	inpost_close(s->inpost, next_step, s);
+}
+
+static void
 close_serve(struct station *s)
 {
 	serve_close(s->serve, next_step, s);
@@ -483,6 +497,7 @@ next_step(void *arg)
 		{ s->port != NULL, close_port },
 		{ s->http_port != NULL, close_http_port },
 		{ s->probe != NULL, close_probe },
+		{ s->inpost != NULL, close_inpost },
 		{ s->serve != NULL, close_serve },
 		{ s->gap != NULL, close_gap },
 		{ s->receiver != NULL, close_receiver },
@@ -546,6 +561,7 @@ station_free(struct station *s)
 	probe_free(&s->probe);
 	ingest_free(&s->ingest);
 	serve_free(&s->serve);
+	inpost_free(&s->inpost);
 	gap_free(&s->gap);
 	receiver_free(&s->receiver);
 	export_free(&s->export);

@@ -6,7 +6,7 @@
  *           hands it to a consumer: the export, or the next hop.
  *
  *   ports -> receiver \                      / export -> backend or files
- *         -> serve ----> queue (disk) -> one of
+ *    ^    -> serve ----> queue (disk) -> one of
  *              |  \-> probe                  \ onward -> sender -> next hop
  *              '----> ingest -- gap
  */
@@ -21,6 +21,7 @@
 
 struct export;
 struct gap;
+struct inpost;
 struct onward;
 struct port;
 struct probe;
@@ -47,6 +48,7 @@ struct station {
 	struct serve	*serve;
 	struct ingest	*ingest;
 	struct probe	*probe;
+	struct inpost	*inpost;
 	struct gap	*gap;
 	struct export	*export;
 	struct sender	*sender;
