@@ -301,7 +301,7 @@ open_sender(struct agent *a)
 	r = sender_new(&a->sender, &a->role.env, &sc);
 	if (r < 0)
 		role_fail(&a->role, r, "cannot use", sc.peers,
-		    "agent.relay is a list of host:port");
+		    "agent.relay is a list of host:port or https://host");
 	return r;
 }
 

@@ -192,8 +192,16 @@ secure_free(struct secure *s)
 /* ---- whom it is for ---- */
 
 void
-secure_sender(const struct secure *s, struct sender_conf *sc)
+secure_sender(struct secure *s, struct sender_conf *sc)
 {
+	s->edge = (struct edge_conf){
+		.ca = text_of(s, KEY_common_tls_ca),
+		.cert = text_of(s, KEY_common_tls_cert),
+		.cert_key = text_of(s, KEY_common_tls_key),
+		.name = text_of(s, KEY_common_tls_name),
+		.key = secure_key(s),
+	};
+	sc->edge = &s->edge;
 	sc->shake = (struct shake_conf){
 		.tls = s->client,
 		.name = text_of(s, KEY_common_tls_name),

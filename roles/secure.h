@@ -12,6 +12,7 @@
 #ifndef EMPLOG_SECURE_H
 #define EMPLOG_SECURE_H
 
+#include "hop/edge.h"
 #include "hop/key.h"
 #include "hop/port.h"
 #include "hop/sender.h"
@@ -22,6 +23,7 @@ struct secure {
 	struct tls	*client, *server;	/* NULL: not wanted */
 	char		 host[2][KEY_HOST_MAX + 1];
 	struct hop_key	 out, in;	/* of a sender, of a port */
+	struct edge_conf edge;
 	unsigned	 step;
 	void		(*next)(void *arg);	/* opened or closed */
 	void		*arg;
@@ -39,7 +41,7 @@ void	 secure_close(struct secure *s, void (*closed)(void *arg), void *arg);
 void	 secure_free(struct secure *s);
 
 /* Fills what of a sender's or a port's conf is about this. */
-void	 secure_sender(const struct secure *s, struct sender_conf *sc);
+void	 secure_sender(struct secure *s, struct sender_conf *sc);
 void	 secure_port(struct secure *s, struct port_conf *pc);
 /* The shared key, or NULL. */
 const char *secure_key(const struct secure *s);

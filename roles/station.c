@@ -13,9 +13,11 @@
 #include "hop/onward.h"
 #include "hop/port.h"
 #include "hop/receiver.h"
+#include "http/door.h"
 #include "http/gap.h"
 #include "http/inpost.h"
 #include "http/probe.h"
+#include "loop/bridge.h"
 #include "banned.h"
 
 static struct env *
@@ -108,9 +110,13 @@ on_request(void *arg, struct serve_req *req)
 {
 	struct station *s = arg;
 
-	if (inpost_owns(req))
+	if (probe_request(s->probe, req))
+		return;
+	if (!door_opens(secure_key(&s->secure), req))
+		door_refuse(env_of(s), req);
+	else if (inpost_owns(req))
 		inpost_request(s->inpost, req);
-	else if (!probe_request(s->probe, req))
+	else
 		ingest_request(s->ingest, req);
 }
 
@@ -119,6 +125,8 @@ on_refused(void *arg, const struct serve_req *req, int status)
 {
 	struct station *s = arg;
 
+	if (!door_opens(secure_key(&s->secure), req))
+		return 401;
 	return probe_owns(req) || inpost_owns(req) ? status :
 	    ingest_refused(s->ingest, req, status);
 }
@@ -154,6 +162,7 @@ open_port(struct station *s, struct port **ret, enum conf_key key)
 	if (*pc.listen == '\0')
 		return 0;
 	secure_port(&s->secure, &pc);
+	pc.bridges = s->bridges;
 	/* A key makes the server speak first, which HTTP does not bear. */
 	if (pc.key != NULL && !http)
 		pc.serve = NULL;
@@ -315,8 +324,7 @@ wire(struct station *s)
 	    .connections_max = connections_max(1024) };
 	struct ingest_conf ic = { .sink = take_http, .arg = s,
 	    .dropped = http_dropped };
-	struct inpost_conf pc = { .message_max = s->conf.message_max,
-	    .key = secure_key(&s->secure) };
+	struct inpost_conf pc = { .message_max = s->conf.message_max };
 	int r;
 
 	r = receiver_new(&s->receiver, env_of(s), &rc);
@@ -327,6 +335,9 @@ wire(struct station *s)
 		r = inpost_new(&s->inpost, env_of(s), &pc);
 	if (r == 0 && s->conf.http)
 		r = serve_new(&s->serve, env_of(s), &vc);
+	if (r == 0 && s->conf.http)
+		r = bridges_new(&s->bridges, env_of(s),
+		    connections_max(1024));
 	if (r == 0 && s->conf.http)
 		r = ingest_new(&s->ingest, env_of(s), &ic);
 	if (r == 0 && s->conf.http)
@@ -450,6 +461,12 @@ close_serve(struct station *s)
 }
 
 static void
+close_bridges(struct station *s)
+{
+	bridges_close(s->bridges, next_step, s);
+}
+
+static void
 close_gap(struct station *s)
 {
 	gap_close(s->gap, next_step, s);
@@ -499,6 +516,7 @@ next_step(void *arg)
 		{ s->probe != NULL, close_probe },
 		{ s->inpost != NULL, close_inpost },
 		{ s->serve != NULL, close_serve },
+		{ s->bridges != NULL, close_bridges },
 		{ s->gap != NULL, close_gap },
 		{ s->receiver != NULL, close_receiver },
 		{ s->export != NULL, close_export },
@@ -561,6 +579,7 @@ station_free(struct station *s)
 	probe_free(&s->probe);
 	ingest_free(&s->ingest);
 	serve_free(&s->serve);
+	bridges_free(&s->bridges);
 	inpost_free(&s->inpost);
 	gap_free(&s->gap);
 	receiver_free(&s->receiver);

@@ -19,6 +19,7 @@
 #include "roles/role.h"
 #include "roles/secure.h"
 
+struct bridges;
 struct export;
 struct gap;
 struct inpost;
@@ -46,6 +47,7 @@ struct station {
 	struct queue	*queue;
 	struct receiver	*receiver;
 	struct serve	*serve;
+	struct bridges	*bridges;
 	struct ingest	*ingest;
 	struct probe	*probe;
 	struct inpost	*inpost;

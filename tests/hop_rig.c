@@ -14,6 +14,7 @@
 
 #include "forward/mp.h"
 #include "forward/walk.h"
+#include "loop/bridge.h"
 #include "loop/serve.h"
 #include "tests/io.h"
 
@@ -98,6 +99,9 @@ rig_start(struct rig *r)
 	text = strdup(r->addr);
 	pconf.listen = text;
 	pconf.receiver = r->receiver;
+	if (pconf.tls != NULL)
+		ck_assert_int_eq(bridges_new(&r->bridges, &r->env, 0), 0);
+	pconf.bridges = r->bridges;
 	if (!r->forward_only)
 		pconf.serve = (struct serve *)(void *)r;
 	ck_assert_int_eq(port_open(&r->port, &r->env, &pconf), 0);
@@ -114,6 +118,12 @@ rig_stop(struct rig *r)
 	port_close(r->port, closed, r);
 	rig_until(r, is_closed, NULL);
 	port_free(&r->port);
+	if (r->bridges != NULL) {
+		r->closed = false;
+		bridges_close(r->bridges, closed, r);
+		rig_until(r, is_closed, NULL);
+		bridges_free(&r->bridges);
+	}
 	r->closed = false;
 	receiver_close(r->receiver, closed, r);
 	rig_until(r, is_closed, NULL);

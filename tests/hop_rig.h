@@ -24,6 +24,7 @@ struct rig {
 	struct queue	*queue;
 	struct receiver	*receiver;
 	struct port	*port;
+	struct bridges	*bridges;	/* where pconf has tls */
 	char		 dir[64];
 	char		 bad[96];	/* quarantine */
 	char		 addr[LOOP_ADDR_TEXT];

@@ -198,6 +198,36 @@ is_header(const char *item, size_t n)
 	return true;
 }
 
+/* A host, a port perhaps: what stands between the scheme and the path. */
+static bool
+is_authority(const char *s, size_t n)
+{
+	struct hostport hp;
+	const char *end = s[0] == '[' ? memchr(s, ']', n) : NULL;
+
+	if (end == NULL && memchr(s, ':', n) == NULL)
+		return n > 0;
+	if (end != NULL && end + 1 == s + n)
+		return end > s + 1;
+	return hostport_parse(s, n, &hp) == 0 && hp.port > 0;
+}
+
+/* A scheme, a host, perhaps a path; no blank, query or user. */
+static bool
+is_url(const char *s)
+{
+	const char *host;
+
+	if (strncmp(s, "http://", 7) == 0)
+		host = s + 7;
+	else if (strncmp(s, "https://", 8) == 0)
+		host = s + 8;
+	else
+		return false;
+	return strpbrk(host, " \t?#@\"<>\\") == NULL &&
+	    is_authority(host, strcspn(host, "/"));
+}
+
 static bool
 item_ok(enum conf_key key, const char *item, size_t n)
 {
@@ -262,36 +292,6 @@ check_hostport(const char *text, uint64_t *ret_num)
 	if (r == 0)
 		*ret_num = hp.port;
 	return r;
-}
-
-/* A host, a port perhaps: what stands between the scheme and the path. */
-static bool
-is_authority(const char *s, size_t n)
-{
-	struct hostport hp;
-	const char *end = s[0] == '[' ? memchr(s, ']', n) : NULL;
-
-	if (end == NULL && memchr(s, ':', n) == NULL)
-		return n > 0;
-	if (end != NULL && end + 1 == s + n)
-		return end > s + 1;
-	return hostport_parse(s, n, &hp) == 0 && hp.port > 0;
-}
-
-/* A scheme, a host, perhaps a path; no blank, query or user. */
-static bool
-is_url(const char *s)
-{
-	const char *host;
-
-	if (strncmp(s, "http://", 7) == 0)
-		host = s + 7;
-	else if (strncmp(s, "https://", 8) == 0)
-		host = s + 8;
-	else
-		return false;
-	return strpbrk(host, " \t?#@\"<>\\") == NULL &&
-	    is_authority(host, strcspn(host, "/"));
 }
 
 #define SLUG "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"

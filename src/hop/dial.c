@@ -29,11 +29,91 @@ dial_init(struct dial *d, struct env *env,
 	op_init(&d->timer, expired, d);
 }
 
+int
+dial_know(struct dial *d, const char *peer, const struct edge_conf *conf)
+{
+	struct edge_conf ec = *conf;
+	struct dial_edge *de = &d->edges[d->edges_n];
+	struct peer p;
+	int r;
+
+	r = peer_parse(peer, strlen(peer), &p);
+	if (r < 0 || !peer_is_url(&p))
+		return r;
+	must(d->edges_n < PEERS_MAX);
+	ec.url = peer;
+	r = edge_new(&de->edge, d->env, &ec);
+	if (r < 0)
+		return r;
+	de->peer = peer;
+	d->edges_n++;
+	return 0;
+}
+
+void
+dial_fini(struct dial *d)
+{
+	while (d->edges_n > 0)
+		edge_free(&d->edges[--d->edges_n].edge);
+}
+
 bool
 dial_idle(const struct dial *d)
 {
-	return !d->active;
+	return !d->active && (!d->closing || d->edges_open == 0);
 }
+
+bool
+dial_is_edge(const struct dial *d)
+{
+	return d->edge != NULL;
+}
+
+const char *
+dial_why(const struct dial *d)
+{
+	return d->edge == NULL ? "" : edge_why(d->edge);
+}
+
+uint64_t
+dial_wait_ns(const struct dial *d)
+{
+	return d->edge == NULL ? 0 : edge_wait_ns(d->edge);
+}
+
+/* ---- by an edge ---- */
+
+static struct edge *
+edge_of(const struct dial *d, const char *peer)
+{
+	unsigned i;
+
+	for (i = 0; i < d->edges_n; i++)
+		if (d->edges[i].peer == peer)
+			return d->edges[i].edge;
+	return NULL;
+}
+
+static void
+edge_opened(void *arg, int res)
+{
+	struct dial *d = arg;
+
+	d->active = false;
+	d->done(d, res);
+}
+
+static void
+edge_closed(void *arg)
+{
+	struct dial *d = arg;
+
+	must(d->edges_open > 0);
+	if (--d->edges_open == 0 && !d->active)
+		d->done(d, -ECANCELED);
+}
+
+/* ---- by an address ---- */
 
 static void
 step(struct dial *d)
@@ -44,13 +124,18 @@ step(struct dial *d)
 }
 
 void
-dial_start(struct dial *d, const char *host, const char *port)
+dial_start(struct dial *d, const char *name, const struct peer *peer)
 {
-	must(!d->active);
-	must(strlen(host) < sizeof(d->host));
-	must(strlen(port) < sizeof(d->port));
-	(void)snprintf(d->host, sizeof(d->host), "%s", host);
-	(void)snprintf(d->port, sizeof(d->port), "%s", port);
+	must(!d->active && !d->closing);
+	d->edge = edge_of(d, name);
+	if (d->edge != NULL) {
+		d->active = true;
+		edge_open(d->edge, edge_opened, d);
+		return;
+	}
+	must(!peer_is_url(peer));
+	(void)snprintf(d->host, sizeof(d->host), "%s", peer->host);
+	(void)snprintf(d->port, sizeof(d->port), "%s", peer->port);
 	d->active = true;
 	d->cancelled = d->decided = false;
 	d->addrs = d->at = 0;
@@ -152,9 +237,16 @@ expired(struct op *op)
 }
 
 void
-dial_cancel(struct dial *d)
+dial_close(struct dial *d)
 {
-	if (!d->active)
+	unsigned i;
+
+	must(!d->closing);
+	d->closing = true;
+	d->edges_open = d->edges_n;
+	for (i = 0; i < d->edges_n; i++)
+		edge_close(d->edges[i].edge, edge_closed, d);
+	if (!d->active || d->edge != NULL)
 		return;
 	d->cancelled = true;
 	give_up(d);

@@ -196,9 +196,9 @@ peers_peer(const struct peers *p, struct peer *ret)
 }
 
 uint64_t
-peers_failed(struct peers *p)
+peers_failed(struct peers *p, uint64_t asked_ns)
 {
-	uint64_t cap_ms = WAIT_FIRST_MS;
+	uint64_t cap_ms = WAIT_FIRST_MS, ns;
 	unsigned i;
 
 	if (p->worked) {
@@ -215,7 +215,10 @@ peers_failed(struct peers *p)
 	if (cap_ms > WAIT_MAX_MS)
 		cap_ms = WAIT_MAX_MS;
 	p->rounds++;
-	return loop_random_below(p->env->loop, cap_ms * MS);
+	ns = loop_random_below(p->env->loop, cap_ms * MS);
+	if (asked_ns > WAIT_MAX_MS * MS)
+		asked_ns = WAIT_MAX_MS * MS;
+	return ns > asked_ns ? ns : asked_ns;
 }
 
 void

@@ -54,8 +54,11 @@ void	 peers_fini(struct peers *p);
 /* The one in use, or tried: as it was written. */
 const char *peers_name(const struct peers *p);
 void	 peers_peer(const struct peers *p, struct peer *ret);
-/* It failed: on to the next one.  Returns how long to wait first, ns. */
-uint64_t peers_failed(struct peers *p);
+/*
+ * It failed: on to the next one.  Returns how long to wait first, ns: a pause
+ * is as long as it asked to be left alone, 5 s at most.
+ */
+uint64_t peers_failed(struct peers *p, uint64_t asked_ns);
 /* It answered: a later failure begins again with the first one. */
 void	 peers_worked(struct peers *p);
 

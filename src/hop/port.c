@@ -10,6 +10,7 @@
 #include "base/must.h"
 #include "hop/greet.h"
 #include "hop/receiver.h"
+#include "loop/bridge.h"
 #include "loop/serve.h"
 #include "loop/tls.h"
 #include "banned.h"
@@ -86,6 +87,8 @@ port_open(struct port **ret_p, struct env *env, const struct port_conf *conf)
 
 	must(conf->secure == PORT_PLAIN || conf->tls != NULL);
 	must(conf->key == NULL || conf->receiver != NULL);
+	must(conf->tls == NULL || conf->serve == NULL ||
+	    conf->bridges != NULL);
 	p = env_alloc(env, sizeof(*p));
 	if (p == NULL)
 		return -ENOMEM;
@@ -368,6 +371,23 @@ shake_tls(struct guest *g)
 	return 0;
 }
 
+/* 1, or why a bridge could not be had.  serve closes and counts its own. */
+static int
+take_http(struct guest *g)
+{
+	struct port *p = g->port;
+	int fd = g->fd, r = 0;
+
+	if (g->tls)
+		r = bridge_new(p->conf.bridges, g->fd, &fd);
+	if (r < 0) {
+		count(p, CTR_recv_refused);
+		return r;
+	}
+	(void)serve_take(p->conf.serve, fd, &g->peer);
+	return 1;
+}
+
 static int
 take_forward(struct guest *g)
 {
@@ -388,11 +408,8 @@ hand_over(struct guest *g)
 		    "common.tls_listen is yes");
 		return -EPROTO;
 	}
-	if (b >= 'A' && b <= 'Z' && p->conf.serve != NULL) {
-		/* it closes what it cannot serve, and counts it */
-		(void)serve_take(p->conf.serve, g->fd, &g->peer);
-		return 1;
-	}
+	if (b >= 'A' && b <= 'Z' && p->conf.serve != NULL)
+		return take_http(g);
 	if (((b < 0x90 || b > 0x9f) && b != 0xdc && b != 0xdd) ||
 	    p->conf.receiver == NULL) {
 		count(p, CTR_recv_bad);

@@ -3,7 +3,7 @@
  * port.h - one listening port, protocols told by the first byte
  *
  *   0x16            TLS, and inside of it again one of these
- *   'A'..'Z'        HTTP: handed to serve
+ *   'A'..'Z'        HTTP: handed to serve, inside of TLS by a bridge
  *   0x90-0x9f, dc, dd   msgpack array: handed to the receiver
  *   anything else   closed and counted (recv_bad)
  *
@@ -22,6 +22,7 @@
 
 #define PORT_PATIENCE_MS	300
 
+struct bridges;
 struct env;
 struct hop_key;
 struct port;
@@ -39,6 +40,7 @@ struct port_conf {
 	uint32_t	 first_byte_ms;	/* 60000 when 0 */
 	enum port_tls	 secure;
 	struct tls	*tls;		/* a server's, unless PORT_PLAIN */
+	struct bridges	*bridges;	/* for HTTP inside TLS; with tls and serve */
 	const struct hop_key *key;	/* NULL: none; needs a receiver */
 	/* Or NULL.  Somebody was refused; at most one text in 10 s. */
 	void		(*note)(void *arg, const char *text);

@@ -35,6 +35,23 @@ ops_init(struct sender *s)
 	op_init(&s->last, last_done, s);
 }
 
+static int
+peers_set(struct sender *s)
+{
+	struct edge_conf ec = { .url = NULL };
+	unsigned i;
+	int r;
+
+	if (s->conf.edge != NULL)
+		ec = *s->conf.edge;
+	s->conf.edge = NULL;		/* it is copied below */
+	ec.agent_id = s->agent_id;
+	r = peers_init(&s->peers, s->env, s->conf.peers);
+	for (i = 0; r == 0 && i < s->peers.n; i++)
+		r = dial_know(&s->dial, s->peers.name[i], &ec);
+	return r;
+}
+
 int
 sender_new(struct sender **ret_s, struct env *env,
     const struct sender_conf *conf)
@@ -57,16 +74,18 @@ sender_new(struct sender **ret_s, struct env *env,
 		s->conf.inflight_max = INFLIGHT_MAX;
 	if (s->conf.ack_timeout_ms == 0)
 		s->conf.ack_timeout_ms = ACK_TIMEOUT_MS;
+	ops_init(s);
 	s->agent_id = env_strdup(env, conf->agent_id);
-	r = s->agent_id == NULL ? -ENOMEM :
-	    peers_init(&s->peers, env, conf->peers);
+	r = s->agent_id == NULL ? -ENOMEM : peers_set(s);
 	if (r < 0) {
+		dial_fini(&s->dial);
+		if (s->peers.n > 0)
+			peers_fini(&s->peers);
 		env_free(env, s->agent_id);
 		env_free(env, s);
 		return r;
 	}
 	outq_init(&s->out, s->agent_id);
-	ops_init(s);
 	*ret_s = s;
 	return 0;
 }
@@ -90,6 +109,7 @@ sender_free(struct sender **sp)
 	sender_check(s);
 	must(s->state == S_IDLE || s->state == S_CLOSED);
 	must(all_idle(s));
+	dial_fini(&s->dial);
 	peers_fini(&s->peers);
 	env_free(s->env, s->agent_id);
 	s->magic = 0;
@@ -126,14 +146,14 @@ try_peer(struct sender *s)
 
 	peers_peer(&s->peers, &peer);
 	s->state = S_DIAL;
-	dial_start(&s->dial, peer.host, peer.port);
+	dial_start(&s->dial, peers_name(&s->peers), &peer);
 }
 
 static void
 wait_then_try(struct sender *s)
 {
 	s->state = S_WAIT;
-	set_deadline(s, peers_failed(&s->peers));
+	set_deadline(s, peers_failed(&s->peers, dial_wait_ns(&s->dial)));
 }
 
 void
@@ -268,7 +288,10 @@ dial_done(struct dial *d, int res)
 		s->state = S_SHAKE;
 		s->fd = res;
 		peers_peer(&s->peers, &peer);
-		shake_start(&s->shake, s->fd, &peer);
+		if (peer_is_url(&peer))
+			up_begin(s);	/* its edge has shaken hands */
+		else
+			shake_start(&s->shake, s->fd, &peer);
 	} else if (!s->closing) {
 		note_why(s, res, "");
 		ctr_add(ctr(s), CTR_hop_failures, 1);
@@ -340,7 +363,7 @@ sender_close(struct sender *s, void (*closed)(void *arg), void *arg)
 	loop_timer(s->env->loop, &s->last, 0);
 	if (!op_idle(&s->timer))
 		loop_cancel(s->env->loop, &s->timer);
-	dial_cancel(&s->dial);
+	dial_close(&s->dial);
 	shake_cancel(&s->shake);
 	sender_lose(s, -ECANCELED, "");
 }
@@ -386,8 +409,11 @@ sender_why(const struct sender *s)
 const char *
 sender_words(const struct sender *s)
 {
+	const char *words = s->words[0] != '\0' ? s->words :
+	    dial_why(&s->dial);
+
 	sender_check(s);
-	return s->words[0] != '\0' ? s->words : strerror(-s->why);
+	return *words != '\0' ? words : strerror(-s->why);
 }
 
 bool
@@ -395,7 +421,7 @@ sender_is_news(struct sender *s)
 {
 	const char *words = sender_words(s);
 
-	if (!is_refusal(s->why))
+	if (!is_refusal(s->why) && dial_why(&s->dial)[0] == '\0')
 		return true;
 	if (strcmp(s->told, words) == 0)
 		return false;

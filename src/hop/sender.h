@@ -26,12 +26,15 @@
 #include "hop/shake.h"
 #include "loop/loop.h"
 
+struct edge_conf;
 struct env;
 struct sender;
 
 struct sender_conf {
 	const char	*peers;		/* as peers.h has them */
 	struct shake_conf shake;	/* borrowed until sender_free() */
+	/* For https:// peers, but url and agent_id; or NULL.  Copied. */
+	const struct edge_conf *edge;
 	uint64_t	 inflight_max;	/* 32 MiB when 0 */
 	const char	*agent_id;	/* for the tag: "emplog.<agent_id>" */
 	uint32_t	 ack_timeout_ms; /* 15000 when 0: then it is left */

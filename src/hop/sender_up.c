@@ -9,6 +9,8 @@
 #include "loop/tls.h"
 #include "banned.h"
 
+#define EDGE_PATIENCE_MS UINT64_C(600000)
+
 /* ---- up ---- */
 
 void
@@ -43,7 +45,9 @@ answer_due(const struct sender *s)
 		since = s->went_ns;
 	if (since < s->answered_ns)
 		since = s->answered_ns;
-	return since + s->conf.ack_timeout_ms * MS;
+	/* an edge sees what goes on, and ends it itself */
+	return since + (dial_is_edge(&s->dial) ? EDGE_PATIENCE_MS :
+	    s->conf.ack_timeout_ms) * MS;
 }
 
 static void

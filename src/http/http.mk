@@ -10,6 +10,7 @@ libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/mp_scrub.c src/http/mp_scrub.h \
 	src/http/form.c src/http/form.h src/http/gap.c src/http/gap.h \
 	src/http/inpost.c src/http/inpost.h \
+	src/http/door.c src/http/door.h \
 	src/http/seen.c src/http/seen.h src/http/vec.h \
 	src/loop/serve.c src/loop/serve.h src/loop/post.c src/loop/curl.c \
 	src/loop/curl.h src/loop/curl_calls.def

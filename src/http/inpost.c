@@ -42,7 +42,6 @@ struct inpost {
 	uint32_t	 magic;
 	struct env	*env;
 	struct inpost_conf conf;
-	char		*key;
 	struct item	*items;
 	struct op	 last;
 	bool		 closing;
@@ -76,12 +75,10 @@ refuse(struct inpost *ip, struct serve_req *req, int status, const char *words)
 {
 	const struct serve_header later = { "Retry-After", "1" };
 	const struct serve_header allow = { "Allow", "POST" };
-	const struct serve_header auth = { "WWW-Authenticate", "Bearer" };
 
 	count(ip, CTR_recv_posts_refused);
 	serve_answer(req, status, "text/plain", bytes_of(words, strlen(words)),
-	    status == 405 ? &allow : status == 401 ? &auth : &later,
-	    status == 405 || status == 401 || status == 503);
+	    status == 405 ? &allow : &later, status == 405 || status == 503);
 }
 
 /* ---- is it one for us ---- */
@@ -90,31 +87,6 @@ bool
 inpost_owns(const struct serve_req *req)
 {
 	return strcmp(req_path(req), INPOST_PATH) == 0;
-}
-
-/* Takes as long for one wrong byte as for the next. */
-static bool
-same(const char *a, const char *b)
-{
-	size_t m = strlen(a), n = strlen(b), i;
-	unsigned diff = m != n;
-
-	for (i = 0; i < n; i++)
-		diff |= (unsigned)(a[m == 0 ? 0 : i % m] ^ b[i]);
-	return diff == 0;
-}
-
-static bool
-has_key(const struct inpost *ip, const struct serve_req *req)
-{
-	const char *auth;
-
-	if (ip->key == NULL)
-		return true;
-	auth = req_header(req, "Authorization");
-	if (auth == NULL || strncasecmp(auth, "Bearer ", 7) != 0)
-		return false;
-	return same(auth + 7, ip->key);
 }
 
 /* What answers the body needs: 0, -EBADMSG, -EMSGSIZE. */
@@ -395,10 +367,6 @@ inpost_request(struct inpost *ip, struct serve_req *req)
 	count(ip, CTR_recv_posts);
 	if (strcmp(req_method(req), "POST") != 0) {
 		refuse(ip, req, 405, "POST Forward messages here");
-	} else if (!has_key(ip, req)) {
-		count(ip, CTR_recv_key_refused);
-		refuse(ip, req, 401, "Authorization: Bearer must have the "
-		    "shared key");
 	} else if (ip->closing) {
 		refuse(ip, req, 503, "the relay is ending");
 	} else {
@@ -421,13 +389,6 @@ inpost_new(struct inpost **ret_ip, struct env *env,
 	ip->conf = *conf;
 	if (ip->conf.message_max == 0)
 		ip->conf.message_max = MESSAGE_MAX;
-	if (conf->key != NULL && *conf->key != '\0') {
-		ip->key = env_strdup(env, conf->key);
-		if (ip->key == NULL) {
-			env_free(env, ip);
-			return -ENOMEM;
-		}
-	}
 	op_init(&ip->last, last_done, ip);
 	*ret_ip = ip;
 	return 0;
@@ -467,9 +428,6 @@ inpost_free(struct inpost **ipp)
 	inpost_check(ip);
 	must(ip->items == NULL);
 	must(op_idle(&ip->last));
-	if (ip->key != NULL)
-		explicit_bzero(ip->key, strlen(ip->key));
-	env_free(ip->env, ip->key);
 	ip->magic = 0;
 	env_free(ip->env, ip);
 	*ipp = NULL;

@@ -17,7 +17,7 @@
  * Answers
  *   200 application/msgpack: acknowledgements, of all messages that asked, or
  *       of as many as were taken before the receiver gave up
- *   400 no Forward messages in it, 401 not our key, 405 another method,
+ *   400 no Forward messages in it, 405 another method,
  *   413 a message, or the answer, is too large, 503 + Retry-After: none was
  *       taken (the queue is full, or the process ends); text says which
  */
@@ -38,10 +38,9 @@ struct receiver;
 struct inpost_conf {
 	struct receiver	*receiver;
 	size_t		 message_max;	/* the receiver's; 16 MiB when 0 */
-	const char	*key;		/* shared; NULL or "": none is needed */
 };
 
-/* Copies the key.  -ENOMEM. */
+/* -ENOMEM. */
 int	 inpost_new(struct inpost **ret_ip, struct env *env,
 	    const struct inpost_conf *conf);
 bool	 inpost_owns(const struct serve_req *req);

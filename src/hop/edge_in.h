@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * edge_in.h - inside the edge: edge.c the pair and the letters under way,
+ * edge_url.c where to, edge_words.c what an answer means
+ */
+#ifndef EMPLOG_EDGE_IN_H
+#define EMPLOG_EDGE_IN_H
+
+#include "base/chunk.h"
+#include "base/env.h"
+#include "forward/message.h"
+#include "hop/edge.h"
+
+#define EDGE_MAGIC	0x45444745U
+#define EDGE_URL_MAX	512
+
+enum edge_state { EDGE_IDLE, EDGE_HELLO, EDGE_UP, EDGE_ENDS };
+
+/* Whole messages at the front of the input, for one letter. */
+struct gather {
+	size_t		 bytes;
+	unsigned	 messages;
+	unsigned	 asked;		/* of them want an acknowledgement */
+	unsigned	 streams;
+	uint8_t		 stream[EDGE_STREAMS][STREAM_ID_LEN];
+};
+
+struct letter {
+	struct edge	*e;
+	struct op	 op;
+	struct post	 post;
+	uint8_t		*body;
+	struct gather	 what;
+	bool		 used;		/* under way, or its answer is written */
+	struct letter	*next;		/* answers to be written */
+};
+
+struct edge {
+	uint32_t	 magic;
+	struct env	*env;
+	char		*url;		/* as posted to */
+	char		*connect_to;	/* or NULL */
+	char		*agent_id, *ca, *cert, *cert_key;
+	char		*bearer;	/* "Bearer key", or NULL */
+	struct post_header header[2];
+	unsigned	 headers;
+
+	enum edge_state	 state;
+	bool		 wanted;	/* open again once ended */
+	bool		 left;		/* nobody reads at the sender's end */
+	bool		 late;		/* no more grace */
+	void		(*opened)(void *arg, int res);
+	void		*opened_arg;
+	void		(*closed)(void *arg);
+	void		*closed_arg;
+	bool		 closing;
+	int		 res;		/* of the hello */
+	int		 fd;		/* our end of the pair, -1: none */
+	struct op	 recv, send, close, timer, last;
+	struct iovec	 iov;
+	uint64_t	 wait_until_ns;
+
+	uint8_t		*in;
+	size_t		 in_cap, in_len;
+	struct message_scan scan;	/* of the message behind gather */
+	struct gather	 gather;
+	struct letter	 letter[EDGE_LETTERS];
+	struct letter	*home, **homep;	/* answers, in the order they came */
+	char		 why[EDGE_WHY];
+};
+
+/* edge_url.c: url and connect_to of conf.  -EINVAL, -ENOMEM. */
+int	 edge_address(struct edge *e, const struct edge_conf *conf);
+
+/*
+ * edge_words.c: what became of a letter, res of its post.  0: post.answer
+ * holds so many acknowledgements; -errno with the words in e->why.  The wait
+ * asked for is noted.
+ */
+int	 edge_judge(struct edge *e, struct letter *l, int res,
+	    unsigned *ret_acks);
+
+#endif
