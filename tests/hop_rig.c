@@ -18,6 +18,10 @@
 #include "loop/serve.h"
 #include "tests/io.h"
 
+#ifdef RIG_REAL_SERVE
+#define PORT_SERVE(r)	(r)->serve
+#else
+#define PORT_SERVE(r)	((struct serve *)(void *)(r))
 /* Where a port hands HTTP to: here it is only looked at. */
 int
 serve_take(struct serve *s, int fd, const struct loop_addr *peer)
@@ -27,6 +31,7 @@ serve_take(struct serve *s, int fd, const struct loop_addr *peer)
 	r->http_fd = fd;
 	return 0;
 }
+#endif
 
 static void
 opened(void *arg, int res)
@@ -103,7 +108,7 @@ rig_start(struct rig *r)
 		ck_assert_int_eq(bridges_new(&r->bridges, &r->env, 0), 0);
 	pconf.bridges = r->bridges;
 	if (!r->forward_only)
-		pconf.serve = (struct serve *)(void *)r;
+		pconf.serve = PORT_SERVE(r);
 	ck_assert_int_eq(port_open(&r->port, &r->env, &pconf), 0);
 	loop_addr_text(port_bound(r->port), r->addr);
 	free(text);

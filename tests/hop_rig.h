@@ -34,6 +34,7 @@ struct rig {
 	struct port_conf pconf;	/* but for listen, receiver, serve */
 	bool		 forward_only;	/* the port has no serve */
 	int		 http_fd;	/* what serve_take() was given, or -1 */
+	struct serve	*serve;		/* with RIG_REAL_SERVE, or NULL */
 	uint64_t	 random;
 };
 

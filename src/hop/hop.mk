@@ -27,6 +27,16 @@ tests_test_hop_SOURCES = tests/test_hop.c tests/hop_rig.c tests/hop_rig.h
 tests_test_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_hop_LDADD = $(TEST_LIBS)
 
+check_PROGRAMS += tests/test_edge tests/test_inpost
+TESTS += tests/test_edge tests/test_inpost
+tests_test_edge_SOURCES = tests/test_edge.c tests/hop_rig.c tests/hop_rig.h
+tests_test_edge_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DRIG_REAL_SERVE
+tests_test_edge_LDADD = $(TEST_LIBS)
+tests_test_inpost_SOURCES = tests/test_inpost.c tests/hop_rig.c \
+	tests/hop_rig.h
+tests_test_inpost_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DRIG_REAL_SERVE
+tests_test_inpost_LDADD = $(TEST_LIBS)
+
 EXTRA_PROGRAMS += tests/bench/bench_hop
 tests_bench_bench_hop_SOURCES = tests/bench/bench_hop.c
 tests_bench_bench_hop_LDADD = $(PARTS_LIBS)

@@ -232,7 +232,7 @@ moved(struct item *it)
 {
 	if (!it->ip->closing)
 		it->until_ns = loop_now(it->ip->env->loop) +
-		    INPOST_WAIT_MS * MS;
+		    it->ip->conf.wait_ms * MS;
 }
 
 static void
@@ -389,6 +389,8 @@ inpost_new(struct inpost **ret_ip, struct env *env,
 	ip->conf = *conf;
 	if (ip->conf.message_max == 0)
 		ip->conf.message_max = MESSAGE_MAX;
+	if (ip->conf.wait_ms == 0)
+		ip->conf.wait_ms = INPOST_WAIT_MS;
 	op_init(&ip->last, last_done, ip);
 	*ret_ip = ip;
 	return 0;

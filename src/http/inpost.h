@@ -38,6 +38,7 @@ struct receiver;
 struct inpost_conf {
 	struct receiver	*receiver;
 	size_t		 message_max;	/* the receiver's; 16 MiB when 0 */
+	uint32_t	 wait_ms;	/* INPOST_WAIT_MS when 0 */
 };
 
 /* -ENOMEM. */
