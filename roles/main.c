@@ -23,7 +23,9 @@
 #include "admin/admin.h"
 #include "base/must.h"
 #include "config/keys.h"
+#include "loop/inherit.h"
 #include "loop/notify.h"
+#include "roles/keep.h"
 #include "roles/role.h"
 #include "banned.h"
 
@@ -39,11 +41,13 @@ struct opts {
 	unsigned	 sets_n;
 	unsigned	 roles;
 	bool		 check;
+	bool		 keep;
 	char		 io_set[64];	/* "common.io=…", of --io */
 };
 
 struct process {
 	struct opts	 opts;
+	const struct kept *kept;	/* what was there before; never NULL */
 	struct loop	*loop;
 	struct conf	*conf;
 	struct conf	*fresh_conf;	/* of the last SIGHUP, or NULL */
@@ -52,6 +56,7 @@ struct process {
 	unsigned	 waiting;	/* roles not yet ready, or not yet done */
 	bool		 failed;
 	bool		 draining;
+	bool		 keeper_told;	/* to end */
 	unsigned	 drain_at;	/* next role to drain */
 	uint64_t	 until_ns;
 	struct op	 signal_op;
@@ -135,6 +140,7 @@ read_options(struct opts *o, int argc, char **argv, int *ret_status)
 		{ "set", required_argument, NULL, 's' },
 		{ "io", required_argument, NULL, 'i' },
 		{ "check", no_argument, NULL, 'n' },
+		{ "keep", no_argument, NULL, 'k' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 }
@@ -153,6 +159,7 @@ read_options(struct opts *o, int argc, char **argv, int *ret_status)
 			return 1;
 		case 'c': o->file = optarg; break;
 		case 'n': o->check = true; break;
+		case 'k': o->keep = true; break;
 		case 'i':
 			snprintf(o->io_set, sizeof(o->io_set), "common.io=%s",
 			    optarg);
@@ -365,6 +372,28 @@ wait_signal(struct process *p)
 	loop_poll(p->loop, &p->signal_op, p->signal_fd, POLLIN);
 }
 
+/*
+ * Who signals a whole group or tree reaches this process and its keeper, who
+ * passes it on: that is one signal, and only the keeper's count as a second.
+ */
+static void
+told_to_end(struct process *p, pid_t by)
+{
+	bool again = p->draining || p->waiting > 0;
+
+	if (p->kept->keeper != 0 && p->draining) {
+		again = by == p->kept->keeper && p->keeper_told;
+		p->keeper_told |= by == p->kept->keeper;
+		if (!again)
+			return;
+	}
+	p->keeper_told = by == p->kept->keeper;
+	if (again)
+		end_at_once(p);
+	else
+		drain(p);
+}
+
 static void
 on_signal(struct op *op)
 {
@@ -374,13 +403,10 @@ on_signal(struct op *op)
 	if (op->res < 0)
 		return;
 	while (read(p->signal_fd, &si, sizeof(si)) == (ssize_t)sizeof(si)) {
-		if (si.ssi_signo == SIGHUP && !p->draining && p->waiting == 0)
+		if (si.ssi_signo != SIGHUP)
+			told_to_end(p, (pid_t)si.ssi_pid);
+		else if (!p->draining && p->waiting == 0)
 			reload(p);
-		else if (si.ssi_signo != SIGHUP &&
-		    (p->draining || p->waiting > 0))
-			end_at_once(p);
-		else if (si.ssi_signo != SIGHUP)
-			drain(p);
 	}
 	wait_signal(p);
 }
@@ -417,6 +443,18 @@ raise_files(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l);
 }
 
+/* Sockets that no role listens to, of a manager's unit or an old port. */
+static void
+tell_unwanted(struct process *p)
+{
+	char text[LOOP_ADDR_TEXT];
+
+	if (loop_inherit_end(p->loop, text) > 0)
+		fprintf(stderr, "emplogd: warning: a listening socket was "
+		    "inherited that no role asks for: '%s'; it is closed\n",
+		    text);
+}
+
 static void
 all_ready(struct process *p)
 {
@@ -427,7 +465,12 @@ all_ready(struct process *p)
 	for (i = p->role_n; i-- > 0;)
 		n += (size_t)snprintf(names + n, sizeof(names) - n, " %s",
 		    p->role[i]->kind->name);
+	tell_unwanted(p);
 	fprintf(stderr, "emplogd: ready:%s (%s)\n", names, p->why);
+	for (i = 0; i < p->role_n; i++)
+		ctr_set(&p->role[i]->env.ctr, CTR_process_restarts,
+		    p->kept->starts);
+	keep_ready(p->kept);
 	tell_manager(p, "READY=1");
 	notify_watch(&p->notify);
 	if (p->opts.check)
@@ -504,7 +547,6 @@ start(struct process *p)
 		    "relay or exporter (or several, separated by commas)\n");
 		return EXIT_CONFIG;
 	}
-	raise_files();
 	r = open_signals(p);
 	if (r == 0)
 		r = loop_new(&p->loop, ios[conf_num(p->conf, KEY_common_io)],
@@ -514,6 +556,11 @@ start(struct process *p)
 		    "%s; %s\n", strerror(-r), p->why);
 		return 1;
 	}
+	r = loop_inherit(p->loop, p->kept->fds, p->kept->n);
+	if (r < 0)
+		return 1;
+	if (p->kept->keeper != 0)
+		loop_outlive(p->loop);
 	r = notify_open(&p->notify, p->loop, environ);
 	if (r < 0)
 		fprintf(stderr, "emplogd: warning: cannot use NOTIFY_SOCKET: "
@@ -544,22 +591,13 @@ tear_down(struct process *p)
 	conf_free(&p->conf);
 }
 
-int
-main(int argc, char **argv)
+/* One life of it: all there is, or a child of the keeper. */
+static int
+work(void *arg, const struct kept *kept)
 {
-	struct process p = { 0 };
+	struct process p = { .opts = *(struct opts *)arg, .kept = kept };
 	int status;
 
-	/*
-	 * Buffers of bodies and batches go back to the kernel when they are
-	 * freed, and a few helper threads need no heaps of their own.
-	 */
-	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
-	(void)mallopt(M_ARENA_MAX, 1);
-	if (read_options(&p.opts, argc, argv, &status) != 0)
-		return status;
-	if (optind < argc)
-		return run_verb(&p.opts, argc - optind, argv + optind);
 	if (read_conf(&p.opts, &p.conf) < 0)
 		return EXIT_CONFIG;
 	status = start(&p);
@@ -572,4 +610,31 @@ main(int argc, char **argv)
 		status = tell_end(&p);
 	tear_down(&p);
 	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	struct opts opts = { 0 };
+	struct kept kept;
+	int status;
+
+	/*
+	 * Buffers of bodies and batches go back to the kernel when they are
+	 * freed, and a few helper threads need no heaps of their own.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, 128 << 10);
+	(void)mallopt(M_ARENA_MAX, 1);
+	if (read_options(&opts, argc, argv, &status) != 0)
+		return status;
+	if (optind < argc)
+		return run_verb(&opts, argc - optind, argv + optind);
+	if (kept_init(&kept, environ) < 0)
+		fprintf(stderr, "emplogd: warning: cannot use LISTEN_FDS: it "
+		    "and LISTEN_PID must be numbers, and no more than %d "
+		    "sockets\n", INHERIT_MAX);
+	raise_files();
+	if (opts.keep && !opts.check)
+		return keep_run(&kept, work, &opts);
+	return work(&opts, &kept);
 }

@@ -11,6 +11,7 @@
 #include "hop/greet.h"
 #include "hop/receiver.h"
 #include "loop/bridge.h"
+#include "loop/inherit.h"
 #include "loop/serve.h"
 #include "loop/tls.h"
 #include "banned.h"
@@ -62,6 +63,7 @@ static void	 peek_done(struct op *op);
 static void	 tls_done(struct op *op);
 static void	 greet_done(struct greet *gr, int res);
 static void	 guest_closed(struct op *op);
+static void	 guest_new(struct port *p, int fd, const struct loop_addr *peer);
 
 static struct port *
 port_of(struct op *op)
@@ -77,6 +79,19 @@ static void
 count(struct port *p, enum ctr what)
 {
 	ctr_add(&p->env->ctr, what, 1);
+}
+
+/* Connections of a predecessor that it had taken nothing of. */
+static void
+take_heirs(struct port *p)
+{
+	struct loop_addr peer;
+	int fd;
+
+	while ((fd = loop_heir(p->env->loop, p->fd, &peer)) >= 0) {
+		count(p, CTR_recv_inherited);
+		guest_new(p, fd, &peer);
+	}
 }
 
 int
@@ -110,6 +125,7 @@ port_open(struct port **ret_p, struct env *env, const struct port_conf *conf)
 	op_init(&p->timer, timer_done, p);
 	op_init(&p->close, listener_closed, p);
 	loop_accept(env->loop, &p->accept, fd);
+	take_heirs(p);
 	*ret_p = p;
 	return 0;
 }
@@ -296,6 +312,7 @@ greet(struct guest *g)
 	g->greet = env_alloc(p->env, sizeof(*g->greet));
 	if (g->greet == NULL)
 		return -ENOMEM;
+	loop_own(p->env->loop, g->fd);
 	give_time(g, KEY_SHAKE_MS);
 	greet_start(g->greet, p->env, p->conf.key, g->fd, greet_done, g);
 	return 0;
@@ -401,6 +418,9 @@ hand_over(struct guest *g)
 	struct port *p = g->port;
 	uint8_t b = g->byte;
 
+	/* What has a successor hear it again, serve sees to for HTTP. */
+	if (b < 'A' || b > 'Z')
+		loop_own(p->env->loop, g->fd);
 	if (b == 0x16 && !g->tls)
 		return shake_tls(g);
 	if (p->conf.secure == PORT_TLS && !g->tls) {

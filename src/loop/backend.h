@@ -52,10 +52,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "loop/inherit.h"
 #include "loop/loop.h"
 
 struct backend {
 	const char	*name;		/* for loop_name() */
+	int		 socket_flags;	/* SOCK_NONBLOCK or 0: as it wants them */
 	void		(*submit)(struct loop *l, struct op *op);
 	void		(*cancel)(struct loop *l, struct op *op);
 	void		(*wait)(struct loop *l, uint64_t until_ns);
@@ -139,6 +141,7 @@ struct loop {
 	size_t		 fds_n;
 	struct hand	 hand;
 	struct post_part post;
+	struct inherited inherited;
 	bool		 stop;
 	bool		 turning;	/* inside loop_turn() */
 };

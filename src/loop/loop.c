@@ -56,6 +56,7 @@ loop_free(struct loop **loop)
 		l->post.free(l);
 	l->be->free(l);
 	loop_hand_close(l);
+	inherit_fini(l);
 	free(l->fds);
 	l->magic = 0;
 	free(l);

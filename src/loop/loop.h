@@ -216,7 +216,8 @@ int	 loop_pair(struct loop *l, int ret_fd[2]);
 int	 loop_shutdown(struct loop *l, int fd);
 /*
  * Binds and listens now; a port that is taken is waited for, half a second
- * at most, as it may be that of a predecessor just killed.  hostport:
+ * at most, as it may be that of a predecessor just killed.  A socket that was
+ * inherited with this address is taken instead, see inherit.h.  hostport:
  * "127.0.0.1:24224", "[::]:8888", "localhost:0"; a number or localhost, no
  * DNS.  Returns the descriptor and where it is bound, or -EINVAL,
  * -EADDRINUSE, -EACCES, ….

@@ -4,6 +4,7 @@
 libparts_a_SOURCES += src/loop/loop.h src/loop/backend.h src/loop/loop.c \
 	src/loop/ops.c src/loop/hand.c src/loop/list.c \
 	src/loop/notify.c src/loop/notify.h \
+	src/loop/inherit.c src/loop/inherit.h \
 	src/loop/addr.c src/loop/addr.h \
 	src/loop/timers.c src/loop/timers.h src/loop/choose.c \
 	src/loop/real.c src/loop/real.h src/loop/real_file.c \

@@ -56,7 +56,7 @@ try_accept(struct op *op)
 	do {
 		op->addr.len = sizeof(op->addr.sa);
 		fd = accept4(op->fd, (struct sockaddr *)&op->addr.sa,
-		    &op->addr.len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		    &op->addr.len, (int)op->flags | SOCK_NONBLOCK);
 		/* A peer that left while queued is no news to anyone. */
 	} while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
 	if (fd < 0)
@@ -327,7 +327,7 @@ static int
 ep_listen(struct loop *l, const struct loop_addr *at,
     struct loop_addr *ret_bound)
 {
-	return real_listen(at, SOCK_NONBLOCK, ret_bound);
+	return real_listen(at, SOCK_NONBLOCK | inherit_flags(l), ret_bound);
 }
 
 static int
@@ -354,7 +354,8 @@ ep_free(struct loop *l)
 }
 
 static const struct backend ep_backend = {
-	.name = "epoll", .submit = ep_submit, .cancel = ep_cancel,
+	.name = "epoll", .socket_flags = SOCK_NONBLOCK,
+	.submit = ep_submit, .cancel = ep_cancel,
 	.wait = ep_wait, .now = real_now, .wall = real_wall,
 	.random = real_random, .listen = ep_listen,
 	.pair = ep_pair, .shutdown = real_shutdown,

@@ -121,7 +121,7 @@ prep_socket(struct io_uring_sqe *sqe, struct op *op)
 		op->addr.len = sizeof(op->addr.sa);
 		io_uring_prep_accept(sqe, op->fd,
 		    (struct sockaddr *)&op->addr.sa, &op->addr.len,
-		    SOCK_CLOEXEC);
+		    (int)op->flags);
 		break;
 	case OP_CONNECT:
 		io_uring_prep_connect(sqe, op->fd,
@@ -553,7 +553,7 @@ static int
 ur_listen(struct loop *l, const struct loop_addr *at,
     struct loop_addr *ret_bound)
 {
-	return real_listen(at, 0, ret_bound);
+	return real_listen(at, inherit_flags(l), ret_bound);
 }
 
 static int

@@ -37,7 +37,8 @@ loop_listen(struct loop *l, const char *hostport, struct loop_addr *ret_bound)
 	r = addr_parse(hostport, &at);
 	if (r < 0)
 		return r;
-	return l->be->listen(l, &at, ret_bound);
+	r = inherit_listener(l, &at, ret_bound);
+	return r != -ENOENT ? r : l->be->listen(l, &at, ret_bound);
 }
 
 int
@@ -63,8 +64,10 @@ void
 loop_accept(struct loop *l, struct op *op, int listen_fd)
 {
 	must(listen_fd >= 0);
-	if (op_start(l, op, OP_ACCEPT, listen_fd))
-		l->be->submit(l, op);
+	if (!op_start(l, op, OP_ACCEPT, listen_fd))
+		return;
+	op->flags = (uint32_t)inherit_flags(l);
+	l->be->submit(l, op);
 }
 
 void

@@ -137,8 +137,7 @@ real_listen(const struct loop_addr *at, int type_flags,
 	struct loop_addr bound = { .len = sizeof(bound.sa) };
 	int fd, r = 0;
 
-	fd = socket(at->sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | type_flags,
-	    0);
+	fd = socket(at->sa.ss_family, SOCK_STREAM | type_flags, 0);
 	if (fd < 0)
 		return -errno;
 	set(fd, SOL_SOCKET, SO_REUSEADDR, 1);

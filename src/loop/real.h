@@ -26,11 +26,12 @@ void	 real_watch_close(struct loop *l, struct loop_watch *w);
 /* Events since the last call, -EAGAIN: none, -EOVERFLOW, -ENOENT: gone. */
 int64_t	 real_watch_take(const struct loop_watch *w);
 
-/* type_flags: SOCK_NONBLOCK or 0, as the backend wants its descriptors. */
+/* type_flags: SOCK_NONBLOCK as the backend wants it, SOCK_CLOEXEC. */
 int	 real_listen(const struct loop_addr *at, int type_flags,
 	    struct loop_addr *ret_bound);
 int	 real_pair(int type_flags, int ret_fd[2]);
 int	 real_shutdown(struct loop *l, int fd);
+/* SOCK_CLOEXEC is added. */
 int	 real_socket(const struct loop_addr *to, int type_flags);
 /* TCP_NODELAY and keep-alive; other sockets are left as they are. */
 void	 real_tune(int fd);
