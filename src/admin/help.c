@@ -70,7 +70,7 @@ void
 admin_synopsis(FILE *to)
 {
 	fputs("usage: emplogd --role=role[,role...] [--check] [--config=file] "
-	    "[--io=name]\n               [--set section.key=value ...] "
+	    "[--io=name]\n               [--keep] [--set section.key=value ...] "
 	    "[--version]\n       emplogd [option ...] verb [argument ...]\n",
 	    to);
 }

@@ -12,7 +12,9 @@ libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/inpost.c src/http/inpost.h \
 	src/http/door.c src/http/door.h \
 	src/http/seen.c src/http/seen.h src/http/vec.h \
-	src/loop/serve.c src/loop/serve.h src/loop/post.c src/loop/curl.c \
+	src/loop/serve.c src/loop/serve.h src/loop/serve_inner.h \
+	src/loop/stay.c src/loop/stay.h src/loop/stay_head.c \
+	src/loop/stay_head.h src/loop/post.c src/loop/curl.c \
 	src/loop/curl.h src/loop/curl_calls.def
 
 check_PROGRAMS += tests/test_json

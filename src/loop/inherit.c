@@ -187,6 +187,12 @@ loop_outlive(struct loop *l)
 	l->inherited.outlive = true;
 }
 
+bool
+loop_outlives(const struct loop *l)
+{
+	return l->inherited.outlive;
+}
+
 int
 inherit_flags(const struct loop *l)
 {
@@ -259,7 +265,10 @@ loop_heir(struct loop *l, int listen_fd, struct loop_addr *ret_peer)
 void
 loop_own(struct loop *l, int fd)
 {
+	const int one = 1;
+
 	if (!l->inherited.outlive)
 		return;
 	mark(fd, true);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &one, sizeof(one));
 }

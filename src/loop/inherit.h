@@ -57,13 +57,17 @@ unsigned loop_inherit_end(struct loop *l, char text[LOOP_ADDR_TEXT]);
 
 /* From now on what is listened to and accepted is left open at the end. */
 void	 loop_outlive(struct loop *l);
+bool	 loop_outlives(const struct loop *l);
 
 /*
  * A connection inherited with this listener, as from loop_accept(); -ENOENT:
  * there is none, or none any more.
  */
 int	 loop_heir(struct loop *l, int listen_fd, struct loop_addr *ret_peer);
-/* Something of it will be taken now: it ends with this process. */
+/*
+ * Something of it will be taken now: it ends with this process.  Undoes what
+ * loop_await() set.
+ */
 void	 loop_own(struct loop *l, int fd);
 
 /* For loop_listen(): -ENOENT when none has this address. */

@@ -250,6 +250,8 @@ void	 loop_send(struct loop *l, struct op *op, int fd,
  * real descriptor.  Several polls may be pending on one.
  */
 void	 loop_poll(struct loop *l, struct op *op, int fd, uint32_t events);
+/* The same for so many bytes to receive, or as many as are still to come. */
+void	 loop_await(struct loop *l, struct op *op, int fd, size_t bytes);
 /*
  * res: op->resolved.n >= 1, or -ENOENT (no such name), -EAGAIN (no answer
  * now), -EINVAL (no such port), ….

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 
 #include "base/must.h"
 #include "loop/addr.h"
@@ -130,6 +131,15 @@ loop_poll(struct loop *l, struct op *op, int fd, uint32_t events)
 		return;
 	op->flags = events;
 	l->be->submit(l, op);
+}
+
+void
+loop_await(struct loop *l, struct op *op, int fd, size_t bytes)
+{
+	int n = bytes < INT_MAX ? (int)bytes : INT_MAX;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, &n, sizeof(n));
+	loop_poll(l, op, fd, POLLIN);
 }
 
 void

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: ISC */
 /* serve.c - complete HTTP requests; the contract is in serve.h */
 
-#include "loop/serve.h"
+#include "loop/serve_inner.h"
 
 #include <errno.h>
-#include <microhttpd.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <strings.h>
 
-#include "base/env.h"
 #include "base/must.h"
 #include "http/decode.h"
+#include "loop/inherit.h"
+#include "loop/stay.h"
 
 #include "banned.h"
 
@@ -24,54 +24,6 @@
 #define CONNECTION_STEP	(2u << 10)
 #define BODY_FIRST	(16u << 10)	/* of a body of unknown length */
 #define FLUSH_NS	200000000u	/* for the last answers at close */
-
-struct serve {
-	uint32_t	 magic;		/* SERVE_MAGIC */
-	struct env	*env;
-	struct serve_conf conf;
-	struct MHD_Daemon *mhd;
-	int		 epoll_fd;
-	struct op	 poll;		/* on epoll_fd */
-	struct op	 timer;		/* libmicrohttpd's next timeout */
-	size_t		 held;		/* bytes of bodies, against the budget */
-	unsigned	 pending;	/* handed out, not answered */
-	unsigned	 sending;	/* answered, not yet sent */
-	bool		 running;	/* inside libmicrohttpd */
-	bool		 resumed;	/* it must run again, now */
-	bool		 closing;
-	bool		 closed;
-	uint64_t	 flush_until;	/* loop_now() clock, 0: not begun */
-	void		(*done)(void *arg);
-	void		*done_arg;
-};
-#define SERVE_MAGIC	0x53525645U
-
-enum req_state {
-	REQ_READING,		/* the body comes */
-	REQ_HANDED,		/* the handler has it */
-	REQ_ANSWERED		/* response is set, or there was no memory */
-};
-
-struct serve_req {
-	uint32_t	 magic;		/* REQ_MAGIC */
-	struct serve	*serve;
-	struct MHD_Connection *conn;
-	struct MHD_Response *response;
-	const char	*method;	/* libmicrohttpd's, as is path */
-	const char	*path;
-	void		*arg;
-	struct loop_addr peer;
-	uint8_t		*body;
-	size_t		 len;
-	size_t		 cap;
-	size_t		 held;		/* of serve->held */
-	enum req_state	 state;
-	int		 status;	/* of the response */
-	int		 refuse;	/* status known before the handler */
-	bool		 inside;	/* the handler has not returned */
-	bool		 suspended;
-};
-#define REQ_MAGIC	0x52455121U
 
 static void
 serve_check(const struct serve *s)
@@ -269,6 +221,10 @@ serve_answer(struct serve_req *r, int status, const char *content_type,
 	must(r->state == REQ_HANDED);
 	must(status >= 200 && status <= 599);
 	s = r->serve;
+	if (r->stay != NULL) {
+		stay_answer(r, status, content_type, body, headers, headers_n);
+		return;
+	}
 	r->response = response_new(content_type, body, headers, headers_n);
 	if (r->response != NULL && s->closing)
 		(void)MHD_add_response_header(r->response, "Connection",
@@ -458,6 +414,9 @@ close_step(struct serve *s)
 		s->flush_until = now + FLUSH_NS;
 	if (s->sending > 0 && now < s->flush_until)
 		return;
+	stay_cut_off(s);
+	if (s->stays != NULL)
+		return;
 	s->closed = true;
 	loop_cancel(s->env->loop, &s->poll);
 	/* whichever op ends last calls done */
@@ -465,6 +424,15 @@ close_step(struct serve *s)
 		loop_timer(s->env->loop, &s->timer, 0);
 	else
 		loop_cancel(s->env->loop, &s->timer);
+}
+
+void
+serve_went_on(struct serve *s)
+{
+	if (s->closing && !s->closed)
+		close_step(s);
+	if (!s->closed)
+		rearm(s);
 }
 
 static void
@@ -475,10 +443,7 @@ run(struct serve *s)
 	s->resumed = false;
 	(void)MHD_run(s->mhd);
 	s->running = false;
-	if (s->closing)
-		close_step(s);
-	if (!s->closed)
-		rearm(s);
+	serve_went_on(s);
 }
 
 static void
@@ -558,6 +523,15 @@ serve_take(struct serve *s, int fd, const struct loop_addr *peer)
 {
 	serve_check(s);
 	must(!s->closing);
+	if (loop_outlives(s->env->loop) && stay_take(s, fd, peer) == 0)
+		return 0;
+	return serve_give(s, fd, peer);
+}
+
+int
+serve_give(struct serve *s, int fd, const struct loop_addr *peer)
+{
+	loop_own(s->env->loop, fd);
 	errno = 0;
 	if (MHD_add_connection(s->mhd, fd, (const struct sockaddr *)&peer->sa,
 	    peer->len) != MHD_YES)
@@ -581,6 +555,7 @@ serve_close(struct serve *s, void (*done)(void *arg), void *arg)
 	s->closing = true;
 	s->done = done;
 	s->done_arg = arg;
+	stay_hurry(s);
 	/* The loop calls on_event() soon, and that goes on from here. */
 	loop_cancel(s->env->loop, &s->poll);
 }
@@ -595,6 +570,7 @@ serve_free(struct serve **serve)
 	serve_check(s);
 	must(s->closed);
 	must(s->pending == 0);
+	must(s->stays == NULL);
 	must(op_idle(&s->poll) && op_idle(&s->timer));
 	MHD_stop_daemon(s->mhd);
 	s->magic = 0;
@@ -620,6 +596,8 @@ const char *
 req_query(const struct serve_req *r, const char *key)
 {
 	req_check(r);
+	if (r->stay != NULL)
+		return NULL;	/* such a request does not stay */
 	return MHD_lookup_connection_value(r->conn, MHD_GET_ARGUMENT_KIND,
 	    key);
 }
@@ -628,6 +606,8 @@ const char *
 req_header(const struct serve_req *r, const char *name)
 {
 	req_check(r);
+	if (r->stay != NULL)
+		return stay_header(r->stay, name);
 	return MHD_lookup_connection_value(r->conn, MHD_HEADER_KIND, name);
 }
 
