@@ -159,6 +159,11 @@ class Role:
             text = f.read().decode(errors='replace')
         return text if at is not None else text[-4000:]
 
+    def log_count(self, words):
+        """How often it said them, since its first start."""
+        with open(self.log_path, 'rb') as f:
+            return f.read().decode(errors='replace').count(words)
+
     def kill(self):
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
