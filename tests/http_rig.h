@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/env.h"
+#include "loop/inherit.h"
 #include "loop/loop.h"
 #include "loop/serve.h"
 #include "tests/io.h"
@@ -34,6 +35,8 @@ static struct loop_addr at;		/* where the server is */
 static int listen_fd;
 static struct op accepting;
 static bool serve_is_closed;
+static bool rig_outlive;		/* loop_outlive() before it listens */
+static int rig_accepted;		/* the last connection of the server */
 
 /* Turns the loop until *flag; a timer bounds the wait. */
 static void
@@ -81,6 +84,7 @@ on_accept(struct op *op)
 {
 	if (op->res < 0)
 		return;
+	rig_accepted = (int)op->res;
 	(void)serve_take(serve, (int)op->res, &op->addr);
 	loop_accept(loop, &accepting, listen_fd);
 }
@@ -89,6 +93,8 @@ static void
 rig_open(enum loop_io io, const struct serve_conf *conf)
 {
 	ck_assert_int_eq(loop_new(&loop, io, NULL), 0);
+	if (rig_outlive)
+		loop_outlive(loop);
 	env_init(&env, loop, "test");
 	env.log_fd = -1;
 	ck_assert_int_eq(serve_new(&serve, &env, conf), 0);

@@ -23,6 +23,12 @@ tests_test_json_SOURCES = tests/test_json.c
 tests_test_json_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_json_LDADD = $(TEST_LIBS)
 
+check_PROGRAMS += tests/test_stay
+TESTS += tests/test_stay
+tests_test_stay_SOURCES = tests/test_stay.c tests/http_rig.h
+tests_test_stay_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_stay_LDADD = $(TEST_LIBS)
+
 check_PROGRAMS += tests/test_serve
 TESTS += tests/test_serve
 tests_test_serve_SOURCES = tests/test_serve.c tests/http_rig.h
