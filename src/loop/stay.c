@@ -23,8 +23,7 @@
 enum stay_state {
 	STAY_LOOKING,		/* peek or await is pending */
 	STAY_HANDED,		/* no op is pending */
-	STAY_SENDING,
-	STAY_TAKING,		/* what was answered, out of the socket */
+	STAY_ANSWERED,		/* sending, and taking out what was asked */
 	STAY_CLOSING,
 	STAY_LEFT		/* the socket is another's; a timer ends */
 };
@@ -40,9 +39,11 @@ struct stay {
 	size_t		 held;		/* of the server's budget */
 	struct head	 head;		/* of the whole request */
 	size_t		 left;		/* to take out */
+	bool		 failed;	/* to send or to take out */
 	unsigned	 looks;
 	bool		 waited;	/* the timer ran out */
 	struct op	 op;		/* on fd */
+	struct op	 rest;		/* the recv of what was asked */
 	struct op	 timer;		/* until it is to be whole */
 	struct serve_req req;
 	char		*out;
@@ -57,6 +58,7 @@ static void	 looked(struct op *op);
 static void	 came(struct op *op);
 static void	 timer_ended(struct op *op);
 static void	 send_more(struct stay *y);
+static void	 take(struct stay *y);
 static void	 sent(struct op *op);
 static void	 took(struct op *op);
 static void	 closed(struct op *op);
@@ -101,6 +103,7 @@ stay_take(struct serve *s, int fd, const struct loop_addr *peer)
 	y->req = (struct serve_req){ .magic = REQ_MAGIC, .serve = s,
 	    .stay = y, .peer = *peer };
 	op_init(&y->op, looked, y);
+	op_init(&y->rest, took, y);
 	op_init(&y->timer, timer_ended, y);
 	y->prevp = &s->stays;
 	y->next = s->stays;
@@ -357,8 +360,15 @@ stay_answer(struct serve_req *r, int status, const char *content_type,
 		end(y);		/* no memory: the connection ends */
 		return;
 	}
-	y->state = STAY_SENDING;
+	y->state = STAY_ANSWERED;
+	y->left = y->head.len + y->head.body_n;
 	send_more(y);
+	/*
+	 * A short answer fits into the socket's buffer.  Taking out directly
+	 * behind it leaves a kill no time to have the request heard twice.
+	 */
+	if (y->out_n <= sizeof(y->small))
+		take(y);
 }
 
 static void
@@ -373,10 +383,20 @@ send_more(struct stay *y)
 static void
 take(struct stay *y)
 {
-	y->state = STAY_TAKING;
-	op_init(&y->op, took, y);
-	loop_recv(loop_of(y), &y->op, y->fd, y->buf,
+	loop_recv(loop_of(y), &y->rest, y->fd, y->buf,
 	    y->left < y->cap ? y->left : y->cap);
+}
+
+/* Ends when both have come to an end, or soon when one of them has failed. */
+static void
+settle(struct stay *y)
+{
+	if (y->failed) {
+		loop_cancel(loop_of(y), &y->op);
+		loop_cancel(loop_of(y), &y->rest);
+	}
+	if (op_idle(&y->op) && op_idle(&y->rest))
+		end(y);
 }
 
 static void
@@ -385,16 +405,15 @@ sent(struct op *op)
 	struct stay *y = stay_of(op);
 
 	if (op->res <= 0) {
-		end(y);
-		return;
+		y->failed = true;
+	} else {
+		y->out_at += (size_t)op->res;
+		if (y->out_at < y->out_n)
+			send_more(y);
+		else if (y->out_n > sizeof(y->small))
+			take(y);
 	}
-	y->out_at += (size_t)op->res;
-	if (y->out_at < y->out_n) {
-		send_more(y);
-		return;
-	}
-	y->left = y->head.len + y->head.body_n;
-	take(y);
+	settle(y);
 }
 
 static void
@@ -402,12 +421,14 @@ took(struct op *op)
 {
 	struct stay *y = stay_of(op);
 
-	if (op->res > 0)
+	if (op->res <= 0) {
+		y->failed = true;
+	} else {
 		y->left -= (size_t)op->res;
-	if (op->res > 0 && y->left > 0)
-		take(y);
-	else
-		end(y);
+		if (y->left > 0)
+			take(y);
+	}
+	settle(y);
 }
 
 /* ---- the server closes ---- */
@@ -427,6 +448,8 @@ stay_cut_off(struct serve *s)
 {
 	struct stay *y;
 
-	for (y = s->stays; y != NULL; y = y->next)
+	for (y = s->stays; y != NULL; y = y->next) {
 		loop_cancel(s->env->loop, &y->op);
+		loop_cancel(s->env->loop, &y->rest);
+	}
 }

@@ -20,8 +20,9 @@
  * coding, expectation, or bytes behind it.
  *
  * Invariants
- *   1. Nothing is received from the socket before the whole answer is sent.
- *   2. One op is pending on the socket at a time.
+ *   1. Nothing is received from the socket before the answer is in it.
+ *   2. One op is pending on the socket at a time, or the send of an answer
+ *      and the recv behind it.
  *   3. Buffers beyond STAY_FIRST are of the server's budget.
  */
 #ifndef EMPLOG_STAY_H

@@ -14,6 +14,7 @@ import answers      # noqa: F401
 import decoded      # noqa: F401
 import endpoints    # noqa: F401
 import legacy       # noqa: F401
+import kept         # noqa: F401
 import life         # noqa: F401
 import middle       # noqa: F401
 import moving       # noqa: F401
