@@ -18,7 +18,7 @@
 
 #include "banned.h"
 
-#define LISTEN_BACKLOG	512
+#define LISTEN_BACKLOG	4096	/* the kernel takes net.core.somaxconn of it */
 #define LISTEN_TRIES	50	/* half a second in all */
 #define LISTEN_NAP_NS	10000000L
 #define SMALLEST_PAGE	4096u	/* every page size is a multiple of it */

@@ -105,7 +105,12 @@ class Load:
         time.sleep(self.phase_s)
 
     def served(self):
-        wait_for('requests go on', lambda: self.counter('ingest_requests') >= self.at + FEW, 30)
+        def go_on():
+            ended = [c.number for c in self.connectors if c.process.poll() is not None]
+            if ended:
+                raise RuntimeError(f'connectors {ended} have ended')
+            return self.counter('ingest_requests') >= self.at + FEW
+        wait_for('requests go on', go_on, 30)
 
     def run(self):
         self.phase('all is well')
@@ -234,7 +239,10 @@ def main():
     with World() as w:
         faults = controls(w, sys.argv[2])
         load = Load(w, float(sys.argv[1]), sys.argv[2])
-        load.run()
+        try:
+            load.run()
+        except (TimeoutError, RuntimeError) as e:
+            faults.append(str(e))
         faults += load.verdict()
         for f in faults:
             print(f'not ok legacy: {f}')
