@@ -131,6 +131,19 @@ fork_sharing_files(void)
 	return (pid_t)syscall(SYS_clone, CLONE_FILES | SIGCHLD, 0, 0, 0, 0);
 }
 
+/* What a service manager wants of the keeper is for the one who works. */
+static void
+take_watchdog(pid_t keeper)
+{
+	const char *of = getenv("WATCHDOG_PID");
+	char text[24];
+
+	if (of == NULL || strtol(of, NULL, 10) != (long)keeper)
+		return;
+	(void)snprintf(text, sizeof(text), "%ld", (long)getpid());
+	(void)setenv("WATCHDOG_PID", text, 1);
+}
+
 /* In the child.  Its parent may have died before it could ask to be told. */
 static void
 become_child(struct keeper *k, pid_t keeper)
@@ -138,6 +151,7 @@ become_child(struct keeper *k, pid_t keeper)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != keeper)
 		_exit(1);
 	(void)sigprocmask(SIG_SETMASK, &k->before, NULL);
+	take_watchdog(keeper);
 }
 
 /* 0: in the child.  Else the keeper's, -errno when there is no child. */

@@ -44,10 +44,18 @@ agent_keeps_the_ring() {
 	! grep -q '^DynamicUser' "$units"/*.service
 }
 
+socket_verifies() {
+	cp "$units/emplogd-agent.socket" "$WORK_DIR" &&
+	said=$(systemd-analyze verify --man=no \
+	    "$WORK_DIR/emplogd-agent.socket" 2>&1) && [ -z "$said" ] ||
+	    { echo "$said"; return 1; }
+}
+
 for unit in agent relay exporter; do
 	claim "systemd finds no fault in emplogd-$unit" verifies $unit
 	claim "emplogd-$unit is exposed by 2.0 at most" is_tight $unit
 done
+claim "systemd finds no fault in the agent's socket" socket_verifies
 claim "no stop removes the ring" agent_keeps_the_ring
 
 space="unshare --mount --pid --fork --kill-child --uts --ipc --cgroup --net"

@@ -23,7 +23,7 @@ written() {
 	    -o -name '*.awk' -o -name '*.mk' -o -name '*.def' \
 	    -o -name '*.map' -o -name '*.am' -o -name '*.ac' \
 	    -o -name '*.[1-8]' -o -name '*.in' -o -name '*.conf' \
-	    -o -name '*.service' -o -name '*.tmpfiles' -o -name '*.sysusers' \)
+	    -o -name '*.service' -o -name '*.socket' -o -name '*.tmpfiles' -o -name '*.sysusers' \)
 }
 
 files=$(written)

@@ -6,13 +6,15 @@
 // interpreter and exec_mode matter: else PM2 loads the binary as a Node
 // module.  kill_timeout is above common.grace_ms (1200 ms).  78 is a fault of
 // the configuration: the log says which, and starting again will not help.  0
-// must not be there: PM2 takes a death by a signal for it.
+// must not be there: PM2 takes a death by a signal for it.  --keep: the port of
+// HTTP stays open while a killed agent is started anew, for workers that end
+// when a line of their log is refused.
 module.exports = {
   apps: [
     {
       name: "emplogd",
       script: "/usr/bin/emplogd",
-      args: "--role=agent",
+      args: "--keep --role=agent",
       interpreter: "none",
       exec_mode: "fork",
       instances: 1,

@@ -21,7 +21,8 @@ mount --bind "$dir/out" "$root/out"
 ip link set lo up
 
 units=$root/etc/systemd/system
-cp "$SRC_DIR"/contrib/systemd/*.service "$units/"
+cp "$SRC_DIR"/contrib/systemd/*.service "$SRC_DIR"/contrib/systemd/*.socket \
+    "$units/"
 for unit in agent relay exporter; do
 	mkdir "$units/emplogd-$unit.service.d"
 	# a second, so that the test need not wait thirty

@@ -109,6 +109,25 @@ ring_outlives_a_stop() {
 	until_ok 20 all_exported 105
 }
 
+# 201 for a record by HTTP, however long nobody was there to take it.
+posts() {
+	python3 -c '
+import http.client
+c = http.client.HTTPConnection("127.0.0.1", 9880, timeout=20)
+c.request("POST", "/", "{\"message\": \"by the socket\"}",
+    {"Connection": "close"})
+raise SystemExit(c.getresponse().status != 201)'
+}
+
+socket_outlives_its_agent() {
+	systemctl stop emplogd-agent &&
+	systemctl start emplogd-agent.socket &&
+	systemctl start emplogd-agent && posts || return 1
+	kill -KILL "$(prop agent MainPID)"
+	posts && systemctl stop emplogd-agent && posts &&
+	[ "$(prop agent ActiveState)" = active ]
+}
+
 is_failed() {
 	[ "$(prop exporter ActiveState)" = failed ]
 }
@@ -162,6 +181,8 @@ claim "the watchdog is fed" watchdog_is_fed
 claim "a relay that hangs is started anew" hung_is_restarted
 claim "a reload is a SIGHUP" reloads
 claim "a stop leaves the ring as it is" ring_outlives_a_stop
+claim "the socket refuses nobody while the agent is away" \
+    socket_outlives_its_agent
 claim "a fault of the configuration is not tried again" \
     bad_configuration_is_not_retried
 claim "an exporter starts without a token's file" without_a_token_it_starts
