@@ -31,6 +31,12 @@ serve_take(struct serve *s, int fd, const struct loop_addr *peer)
 	r->http_fd = fd;
 	return 0;
 }
+
+int
+serve_give(struct serve *s, int fd, const struct loop_addr *peer)
+{
+	return serve_take(s, fd, peer);
+}
 #endif
 
 static void

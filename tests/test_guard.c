@@ -521,6 +521,52 @@ START_TEST(a_port_for_http_too_speaks_first_only_after_silence)
 }
 END_TEST
 
+static void
+step_over(struct op *op)
+{
+	*(bool *)op->arg = true;
+}
+
+static int64_t
+await(struct op *op, bool *over)
+{
+	while (!*over)
+		loop_turn(rig.loop, true);
+	*over = false;
+	return op->res;
+}
+
+START_TEST(http_inside_tls_is_handed_on_as_plain_bytes)
+{
+	struct iovec iov = { (void *)(uintptr_t)"GET / HTTP/1.1\r\n\r\n", 18 };
+	uint8_t got[32];
+	bool over = false;
+	struct op op;
+	int fd;
+
+	make_both(false);
+	port_is(PORT_BOTH, &key_in);
+	op_init(&op, step_over, &over);
+	loop_connect(rig.loop, &op, port_bound(rig.port));
+	fd = (int)await(&op, &over);
+	ck_assert_int_ge(fd, 0);
+	loop_tls(rig.loop, &op, fd, client, "relay.test", NULL);
+	ck_assert_int_eq(await(&op, &over), 0);
+	loop_send(rig.loop, &op, fd, &iov, 1);
+	ck_assert_int_eq(await(&op, &over), 18);
+	while (rig.http_fd < 0)
+		loop_turn(rig.loop, true);
+	rig_expect(&rig, rig.http_fd, BYTES("GET / HTTP/1.1\r\n\r\n"));
+	rig_send(&rig, rig.http_fd, BYTES("HTTP/1.1 200\r\n"));
+	loop_recv(rig.loop, &op, fd, got, sizeof(got));
+	ck_assert_int_eq(await(&op, &over), 14);
+	ck_assert_int_eq(memcmp(got, "HTTP/1.1 200\r\n", 14), 0);
+	loop_close(rig.loop, &op, fd);
+	(void)await(&op, &over);
+	rest();
+}
+END_TEST
+
 START_TEST(a_silent_guest_is_closed_in_time)
 {
 	int fd;
@@ -720,6 +766,7 @@ main(void)
 	tcase_add_test(tc, a_ping_without_end_is_bounded);
 	tcase_add_test(tc,
 	    a_port_for_http_too_speaks_first_only_after_silence);
+	tcase_add_test(tc, http_inside_tls_is_handed_on_as_plain_bytes);
 	tcase_add_test(tc, a_silent_guest_is_closed_in_time);
 	tcase_add_loop_test(tc, a_port_closes_whatever_its_guests_do, 0, 3);
 	tcase_add_test(tc, a_sender_closes_at_each_step_of_the_handshake);

@@ -393,15 +393,18 @@ static int
 take_http(struct guest *g)
 {
 	struct port *p = g->port;
-	int fd = g->fd, r = 0;
+	int fd, r;
 
-	if (g->tls)
-		r = bridge_new(p->conf.bridges, g->fd, &fd);
+	if (!g->tls) {
+		(void)serve_take(p->conf.serve, g->fd, &g->peer);
+		return 1;
+	}
+	r = bridge_new(p->conf.bridges, g->fd, &fd);
 	if (r < 0) {
 		count(p, CTR_recv_refused);
 		return r;
 	}
-	(void)serve_take(p->conf.serve, fd, &g->peer);
+	(void)serve_give(p->conf.serve, fd, &g->peer);
 	return 1;
 }
 

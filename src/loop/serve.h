@@ -66,6 +66,11 @@ void	 serve_free(struct serve **s);
  * still in it.  -EMFILE: connections_max are open; -ENOMEM.
  */
 int	 serve_take(struct serve *s, int fd, const struct loop_addr *peer);
+/*
+ * The same for the end of a bridge: there is no successor for it, so
+ * libmicrohttpd reads it from now on.
+ */
+int	 serve_give(struct serve *s, int fd, const struct loop_addr *peer);
 /* Requests handed out and not answered. */
 unsigned serve_pending(const struct serve *s);
 

@@ -66,8 +66,6 @@ struct serve_req {
 };
 #define REQ_MAGIC	0x52455121U
 
-/* Takes over fd, as serve_take(): libmicrohttpd reads it from now on. */
-int	 serve_give(struct serve *s, int fd, const struct loop_addr *peer);
 /* After anything has ended: goes on with closing, if that is so. */
 void	 serve_went_on(struct serve *s);
 
