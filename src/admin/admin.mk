@@ -5,8 +5,11 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/status.c src/admin/ring.c src/admin/tail.c \
 	src/admin/help.c src/admin/lanes.c src/admin/lanes.h \
 	src/admin/show.c src/admin/show.h src/admin/human.c \
-	src/admin/human.h src/admin/migrate.c \
-	src/admin/old_conf.c src/admin/old_conf.h \
+	src/admin/human.h src/admin/migrate.c src/admin/migrate.h \
+	src/admin/migrate_bit.c src/admin/migrate_fluentd.c \
+	src/admin/migrate_tails.c src/admin/old_conf.c src/admin/old_conf.h \
+	src/admin/old_inner.h src/admin/old_lines.c src/admin/old_yaml.c \
+	src/admin/old_lore.c src/admin/old_lore.h src/admin/old_lore.def \
 	src/admin/ca.c src/admin/cert.c src/admin/cert.h
 libparts_a_CPPFLAGS += $(JANSSON_CFLAGS)
 

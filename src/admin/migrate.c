@@ -1,435 +1,576 @@
 /* SPDX-License-Identifier: ISC */
-/*
- * migrate.c - emplogd migrate: the emplogd.conf of an old pipeline
- *
- * What:     takes from fluent-bit.conf and fluentd.conf what has an
- *           equivalent, and says of the rest what it did, or never did.
- * Never:    prints a value that is, or may be, a secret.
- */
+/* migrate.c - emplogd migrate: the emplogd.conf of an old pipeline; see .h */
 
+#include "admin/migrate.h"
+
+#include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "admin/admin.h"
-#include "admin/old_conf.h"
+#include "admin/old_lore.h"
+#include "config/keys.h"
 #include "config/tell.h"
+#include "config/types.h"
 #include "config/url.h"
 #include "banned.h"
 
-#define VALUE_MAX	256
-#define ADDR_BYTES	(2 * VALUE_MAX)
-#define NEST_MAX	8	/* sections in each other; deeper ones are one */
+static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-${}";
 
-/* A section that is being read; Fluentd's have others in them. */
-struct section {
-	char		 name[32], plugin[64], host[VALUE_MAX],
-			 port[VALUE_MAX];
-	unsigned	 conditions;
-	bool		 database, json;
-};
-
-struct migrate {
-	FILE		*said;		/* remarks, put behind the keys */
-	bool		 bit, fluentd;
-	char		 agent_http[VALUE_MAX], host[VALUE_MAX],
-			 port[VALUE_MAX], deployment[VALUE_MAX],
-			 region[VALUE_MAX];
-	char		 forward[ADDR_BYTES], http[ADDR_BYTES],
-			 endpoint[VALUE_MAX], dataset[VALUE_MAX];
-	bool		 open;		/* listens off loopback */
-	bool		 all_taken;
-	struct section	 section[NEST_MAX];
-	unsigned	 nest;		/* 0: none is open */
-};
-
-static struct section *
-section_of(struct migrate *m)
+void
+migrate_say(struct migrate *m, const struct old_key *at, const char *fmt, ...)
 {
-	return &m->section[m->nest < NEST_MAX ? m->nest : NEST_MAX - 1];
+	va_list ap;
+
+	fprintf(m->said, "# %s:%u: '%s': ", tell_shown(at->file).text,
+	    at->line, tell_shown(at->name).text);
+	va_start(ap, fmt);
+	vfprintf(m->said, fmt, ap);
+	va_end(ap);
+	fputc('\n', m->said);
 }
-
-/* One thing that a key of the old file did, or did not do. */
-struct lore {
-	bool		 fluentd;
-	const char	*key, *value;	/* value: "" any, else how it begins */
-	const char	*text;
-};
-
-static const struct lore lore[] = {
-	{ false, "buffer_max_size", "", "larger bodies were refused, and the "
-	    "refusal ended the worker; emplogd takes 16 MiB and shortens" },
-	{ false, "retry_limit", "", "records were lost after so many tries; "
-	    "emplogd keeps them on disk (agent.queue_max, agent.queue_age)" },
-	{ false, "tls.verify", "off", "anybody could stand in for the "
-	    "receiver; emplogd has no such switch for a backend" },
-	{ false, "record", "level", "overwrote the level of every record, "
-	    "also of errors; not taken over" },
-	{ false, "record", "worker_id", "record_modifier appends a second "
-	    "key, and the last one wins: the agent's identity replaced the "
-	    "worker's; emplogd only fills what is missing (agent.fill)" },
-	{ false, "record", "service_type", "as worker_id: replaced the "
-	    "worker's own; see agent.fill" },
-	{ false, "record", "connector_id", "as worker_id: replaced the "
-	    "worker's own; see agent.fill" },
-	{ false, "record", "processed_at", "Fluent Bit has no strftime: the "
-	    "text itself was sent; each record has its time" },
-	{ false, "rule", "", "a new tag that matches the filter's own Match "
-	    "goes round in a cycle; emplogd needs no tags, service_type is an "
-	    "attribute" },
-	{ false, "skip_long_lines", "on", "longer lines, error dumps above "
-	    "all, were left out without a word" },
-	{ false, "mem_buf_limit", "", "the buffer was memory: a restart lost "
-	    "it; emplogd's are shared memory and disk" },
-	{ false, "storage.path", "", "no equivalent needed: the queue is "
-	    "under common.state_dir" },
-	{ true, "retry_max_times", "", "records were dropped after so many "
-	    "tries, with short waits within seconds; emplogd retries for "
-	    "relay.queue_age" },
-	{ true, "retry_limit", "", "records were dropped after so many tries; "
-	    "emplogd retries for relay.queue_age" },
-	{ true, "without_source", "", "tells Fluentd to start no input at "
-	    "all: nothing ever came in" },
-	{ true, "verify_mode", "none", "anybody could stand in for the "
-	    "receiver" },
-	{ true, "tls_verify_mode", "none", "anybody could stand in for the "
-	    "backend; emplogd always verifies it" },
-	{ true, "fluentd_timestamp", "", "was evaluated once, when the file "
-	    "was read: the same time in every record" },
-	{ true, "processed_at", "", "envsubst blanks ${time}: it was empty; "
-	    "each record has its time" },
-	{ true, "dash0_dataset", "", "the http input calls the header "
-	    "HTTP_X_DASH0_DATASET: never matched; see exporter.dataset" },
-};
 
 static void
-say(struct migrate *m, const struct old_line *l, const char *text)
+said_by_reader(void *arg, const struct old_key *at, const char *text)
 {
-	fprintf(m->said, "# %s:%u: '%s': %s\n", tell_shown(l->file).text,
-	    l->line, tell_shown(l->key).text, text);
+	migrate_say(arg, at, "%s", text);
 }
+
+const char *
+migrate_plugin(const struct old_section *s)
+{
+	const char *p = old_value(s, s->fluentd ? "@type" : "name");
+
+	if (p == NULL && s->fluentd)
+		p = old_value(s, "type");	/* before Fluentd 1 */
+	return p != NULL ? p : "";
+}
+
+struct old_key
+migrate_at(const struct old_section *s)
+{
+	const char *plugin = migrate_plugin(s);
+
+	return (struct old_key){ .file = s->file, .line = s->line,
+	    .name = *plugin != '\0' ? plugin : s->name, .value = s->arg };
+}
+
+bool
+migrate_is_on(const char *value)
+{
+	bool on = false;
+
+	return value != NULL && value_bool(value, &on) == 0 && on;
+}
+
+bool
+migrate_is_plain(const char *s)
+{
+	return s[strspn(s, plain)] == '\0' && strlen(s) < MIGRATE_TEXT / 4;
+}
+
+struct migrate_addr
+migrate_addr(const char *host, const char *port)
+{
+	struct migrate_addr a = { "" };
+	bool v6 = strchr(host, ':') != NULL && strchr(host, '$') == NULL;
+
+	if (migrate_is_plain(host) && migrate_is_plain(port))
+		snprintf(a.text, sizeof(a.text), "%s%s%s:%s", v6 ? "[" : "",
+		    host, v6 ? "]" : "", port);
+	return a;
+}
+
+/* ---- values of ours ---- */
+
+/*
+ * text with each ${VAR} as sample and each ${VAR:-default} as default, as
+ * it will be read.  false: a '$' that our reader takes for something else.
+ */
+static bool
+with_samples(const char *text, const char *sample, char *buf, size_t cap)
+{
+	const char *end, *def;
+	size_t at = 0, n, name;
+
+	for (; *text != '\0' && at + 1 < cap; text = end) {
+		end = text + 1;
+		if (*text != '$') {
+			buf[at++] = *text;
+			continue;
+		}
+		end = strchr(text, '}');
+		if (text[1] != '{' || end == NULL)
+			return false;
+		name = strspn(text + 2, "abcdefghijklmnopqrstuvwxyz"
+		    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+		def = text + 2 + name;
+		if (name == 0 || name > 100 ||
+		    isdigit((unsigned char)text[2]) ||
+		    (def != end && strncmp(def, ":-", 2) != 0))
+			return false;
+		n = def == end ? strlen(sample) : (size_t)(end - def - 2);
+		if (def != end && memchr(def, '$', (size_t)(end - def)))
+			return false;
+		if (n >= cap - at)
+			return false;
+		memcpy(buf + at, def == end ? sample : def + 2, n);
+		at += n;
+		end++;
+	}
+	buf[at] = '\0';
+	return *text == '\0';
+}
+
+/* Would our reader take it, whatever stands in its variables. */
+static bool
+is_ours(enum conf_key key, const char *text)
+{
+	static const char *const sample[] = { "1", "http://h", "h:1", "4M" };
+	char buf[2 * MIGRATE_TEXT], kept[2 * MIGRATE_TEXT];
+	uint64_t num;
+	size_t i;
+
+	if (text[strcspn(text, "\"'#;\\")] != '\0')
+		return false;
+	for (i = 0; i < sizeof(sample) / sizeof(sample[0]); i++)
+		if (with_samples(text, sample[i], buf, sizeof(buf)) &&
+		    value_check(key, buf, kept, &num) == 0)
+			return true;
+	return false;
+}
+
+bool
+migrate_put(struct migrate *m, const struct old_key *at, enum conf_key key,
+    const char *fmt, ...)
+{
+	char text[MIGRATE_TEXT];
+	va_list ap;
+	int n;
+
+	if (m->given[key])
+		return false;
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(text) || !is_ours(key, text)) {
+		migrate_say(m, at, "not taken over as %s, which is %s: give "
+		    "it by hand", key_info[key].name,
+		    value_expected(key).text);
+		return false;
+	}
+	memcpy(m->value[key], text, sizeof(text));
+	m->given[key] = true;
+	return true;
+}
+
+void
+migrate_hint(struct migrate *m, const char *key, const char *value,
+    const char *why)
+{
+	bool shown = value != NULL && migrate_is_plain(value);
+
+	fprintf(m->hints, "# %s = %s\n#   %s\n", key, shown ? value : "...",
+	    why);
+}
+
+/* ---- options and plugins ---- */
 
 static bool
 is_secret(const char *key)
 {
 	static const char *const word[] = { "passw", "shared_key", "token",
-	    "secret", "authorization", "api_key", "http_user", "username" };
+	    "secret", "authorization", "api_key", "http_user", "username",
+	    "passphrase" };
 	size_t i;
 
+	if (strcmp(key, "empty_shared_key") == 0)
+		return false;
 	for (i = 0; i < sizeof(word) / sizeof(word[0]); i++)
 		if (strcasestr(key, word[i]) != NULL)
 			return true;
 	return false;
 }
 
-/* Only what cannot be more than the one value it stands for. */
 static void
-keep(struct migrate *m, const struct old_line *l, char *to, const char *value)
+one_option(struct migrate *m, const struct old_place *place,
+    const struct old_key *k)
 {
-	static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-	    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-${}";
+	struct old_option o = old_option_find(place, k->name, k->value);
+	char buf[64];
+	const char *near;
 
-	if (strlen(value) >= VALUE_MAX ||
-	    value[strspn(value, plain)] != '\0')
-		say(m, l, "not taken over: give it by hand");
-	else
-		snprintf(to, VALUE_MAX, "%s", value);
-}
-
-static void
-tell_lore(struct migrate *m, const struct old_line *l)
-{
-	const struct lore *o;
-	size_t i;
-
-	for (i = 0; i < sizeof(lore) / sizeof(lore[0]); i++) {
-		o = &lore[i];
-		if (o->fluentd == l->fluentd && strcmp(o->key, l->key) == 0 &&
-		    strncasecmp(o->value, l->value, strlen(o->value)) == 0)
-			say(m, l, o->text);
+	if (is_secret(k->name)) {
+		migrate_say(m, k, "not printed: a secret belongs into the "
+		    "environment or a file");
+		return;
 	}
+	if (!place->fluentd && strstr(k->value, ":-") != NULL &&
+	    strstr(k->value, "${") != NULL)
+		migrate_say(m, k, "${VAR:-default} is the shell's: Fluent "
+		    "Bit found no such variable; emplogd knows it");
+	if (o.text != NULL)
+		migrate_say(m, k, "%s", o.text);
+	if (o.known || !old_place_is_whole(place))
+		return;
+	near = old_option_near(place, k->name, buf, sizeof(buf));
+	if (near != NULL)
+		migrate_say(m, k, "there is no such option; did you mean "
+		    "'%s'? It did nothing, or kept the old one from starting",
+		    near);
+	else
+		migrate_say(m, k, "an option that emplogd does not know: not "
+		    "taken over");
 }
 
-/* "Dash0-Dataset":"name" in a header's list. */
-static void
-headers(struct migrate *m, const struct old_line *l)
+void
+migrate_options(struct migrate *m, const struct old_section *s,
+    const char *plugin)
 {
-	const char *p = strcasestr(l->value, "dash0-dataset"), *end;
-	char name[VALUE_MAX];
+	struct old_place place = { s->fluentd, s->name, plugin };
+	const struct old_key *k;
 
-	if (strcasestr(l->value, "authorization") != NULL)
-		say(m, l, "the token is not printed: put it into a file and "
-		    "name that in exporter.token_file, or set "
+	for (k = s->keys; k != NULL; k = k->next)
+		one_option(m, &place, k);
+}
+
+bool
+migrate_plugin_known(struct migrate *m, const struct old_section *s)
+{
+	struct old_key at = migrate_at(s);
+	struct old_place place = { s->fluentd, s->name, migrate_plugin(s) };
+	struct old_plugin p = old_plugin_find(&place);
+
+	if (*place.plugin == '\0')
+		migrate_say(m, &at, "says no plugin: it did nothing, or kept "
+		    "the old one from starting");
+	else if (!p.known)
+		migrate_say(m, &at, "a plugin that emplogd does not know: "
+		    "nothing of it is taken over");
+	else if (p.text != NULL)
+		migrate_say(m, &at, "%s", p.text);
+	return p.known;
+}
+
+/* ---- backends and fields ---- */
+
+static bool
+ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s), len = strlen(end);
+
+	while (n > 0 && s[n - 1] == '/')
+		n--;
+	return n >= len && strncmp(s + n - len, end, len) == 0;
+}
+
+void
+migrate_endpoint(struct migrate *m, const struct old_key *at, const char *url,
+    bool otlp)
+{
+	struct url_host host;
+	size_t n = url_base_len(url);
+
+	if (strpbrk(url, "@?") != NULL) {
+		migrate_say(m, at, "may hold a secret and is not printed: set "
+		    "exporter.endpoint");
+		return;
+	}
+	if (otlp && ends_with(url, "/logs/json"))
+		migrate_say(m, at, "/logs/json takes plain JSON, and OTLP was "
+		    "sent there: nothing arrived; emplogd sends to /v1/logs");
+	if (!otlp && (ends_with(url, "/v1/logs") ||
+	    ends_with(url, "/v1/traces") || ends_with(url, "/v1/metrics")))
+		migrate_say(m, at, "takes OTLP, and plain JSON was sent "
+		    "there: it was refused; emplogd sends OTLP");
+	if (!otlp && ends_with(url, "/logs/json"))
+		migrate_say(m, at, "emplogd sends OTLP to /v1/logs of the "
+		    "same host");
+	if (url_host(url, &host) && host.port == 4317)
+		migrate_say(m, at, "4317 is gRPC's port; OTLP over HTTP is at "
+		    "4318");
+	if (url_host(url, &host) && url_is_under(&host, "dash0.com") &&
+	    strncmp(host.name, "api.", 4) == 0)
+		migrate_say(m, at, "is Dash0's query host; records go to its "
+		    "ingress host");
+	if (m->given[KEY_exporter_endpoint])
+		migrate_say(m, at, "a second backend: emplogd has one; run a "
+		    "second exporter, or have the backend hand on");
+	else if (migrate_is_plain(url))
+		(void)migrate_put(m, at, KEY_exporter_endpoint, "%.*s",
+		    (int)n, url);
+	else
+		migrate_say(m, at, "not taken over: set exporter.endpoint");
+}
+
+void
+migrate_headers(struct migrate *m, const struct old_key *at)
+{
+	const char *p = strcasestr(at->value, "dash0-dataset"), *end;
+	char name[256];
+
+	if (at->name[0] != '\0' && strcasestr(at->value, "authorization") &&
+	    strcmp(at->name, "headers") == 0)
+		migrate_say(m, at, "the token is not printed: put it into a "
+		    "file and name that in exporter.token_file, or set "
 		    "DASH0_AUTH_TOKEN");
 	if (p == NULL)
 		return;
 	p += strlen("dash0-dataset");
 	p += strspn(p, "\": =>");
 	end = p + strcspn(p, "\",} ");
-	if (*p == '$')
-		end = p + strcspn(p, "}") + 1;
-	if ((size_t)(end - p) >= sizeof(name) || end > p + strlen(p))
+	if (*p == '$' && strchr(p, '}') != NULL)
+		end = strchr(p, '}') + 1;
+	if (end == p || (size_t)(end - p) >= sizeof(name))
 		return;
 	snprintf(name, sizeof(name), "%.*s", (int)(end - p), p);
-	keep(m, l, m->dataset, name);
-}
-
-static void
-endpoint(struct migrate *m, const struct old_line *l)
-{
-	size_t n = strlen(l->value);
-	const char *logs = "/logs/json";
-
-	if (strpbrk(l->value, "@?") != NULL) {
-		say(m, l, "may hold a secret and is not printed: set "
-		    "exporter.endpoint");
-		return;
-	}
-	keep(m, l, m->endpoint, l->value);
-	if (n > strlen(logs) && strcmp(l->value + n - strlen(logs), logs) == 0)
-		m->endpoint[n - strlen(logs)] = '\0';
-	m->endpoint[url_base_len(m->endpoint)] = '\0';
-}
-
-static void
-record(struct migrate *m, const struct old_line *l)
-{
-	char key[64];
-	const char *value = l->value + strcspn(l->value, " \t");
-
-	snprintf(key, sizeof(key), "%.*s", (int)(value - l->value), l->value);
-	value += strspn(value, " \t");
-	if (strcmp(key, "deployment_env") == 0)
-		keep(m, l, m->deployment, value);
-	else if (strcmp(key, "region") == 0)
-		keep(m, l, m->region, value);
-}
-
-static void
-bit_key(struct migrate *m, const struct old_line *l)
-{
-	struct section *s = section_of(m);
-
-	if (strstr(l->value, ":-") != NULL)
-		say(m, l, "${VAR:-default} is the shell's: Fluent Bit found "
-		    "no such variable; emplogd knows it");
-	if (strcmp(l->key, "name") == 0)
-		snprintf(s->plugin, sizeof(s->plugin), "%s", l->value);
-	else if (strcmp(l->key, "host") == 0)
-		keep(m, l, s->host, l->value);
-	else if (strcmp(l->key, "port") == 0)
-		keep(m, l, s->port, l->value);
-	else if (strcmp(l->key, "record") == 0)
-		record(m, l);
-	else if (strcmp(l->key, "condition") == 0 && s->conditions++ == 1)
-		say(m, l, "the Conditions of one filter are AND-ed: several "
-		    "values of one key never match together");
-	else if (strcmp(l->key, "condition") == 0 &&
-	    strcmp(s->name, "output") == 0)
-		say(m, l, "an output knows no Condition");
-	s->database |= strcmp(l->key, "db") == 0;
-	s->json |= strcmp(l->key, "format") == 0 &&
-	    strcasecmp(l->value, "json") == 0;
-}
-
-static void
-fluentd_key(struct migrate *m, const struct old_line *l)
-{
-	struct section *s = section_of(m);
-
-	if (strcmp(l->key, "@type") == 0 && strcmp(s->name, "buffer") == 0) {
-		if (strcmp(l->value, "memory") == 0)
-			say(m, l, "a restart lost the buffer; emplogd "
-			    "acknowledges what is on its disk");
-	} else if (strcmp(l->key, "@type") == 0)
-		snprintf(s->plugin, sizeof(s->plugin), "%s", l->value);
-	else if (strcmp(l->key, "bind") == 0)
-		keep(m, l, s->host, l->value);
-	else if (strcmp(l->key, "port") == 0)
-		keep(m, l, s->port, l->value);
-	else if (strcmp(l->key, "endpoint") == 0)
-		endpoint(m, l);
-	else if (strcmp(l->key, "headers") == 0)
-		headers(m, l);
-}
-
-static void
-section_begin(struct migrate *m, const struct old_line *l)
-{
-	struct section *s;
-
-	m->nest++;
-	s = section_of(m);
-	*s = (struct section){ .conditions = 0 };
-	snprintf(s->name, sizeof(s->name), "%s", l->key);
-	if (strcmp(l->key, "match") != 0)
-		return;
-	if (m->all_taken)
-		say(m, l, "stands behind <match **>, which takes everything: "
-		    "never reached");
-	m->all_taken |= strcmp(l->value, "**") == 0;
-}
-
-static void
-bit_output(struct migrate *m, const struct old_line *at)
-{
-	struct section *s = section_of(m);
-
-	if (s->host[0] == '\0')
-		return;
-	snprintf(m->host, VALUE_MAX, "%s", s->host);
-	snprintf(m->port, VALUE_MAX, "%s", s->port);
-	if (s->json && strcmp(s->plugin, "http") == 0)
-		say(m, at, "sent one JSON array a flush: a receiver that "
-		    "expects lines could not parse it");
-}
-
-static void
-bit_end(struct migrate *m, const struct old_line *l)
-{
-	struct section *s = section_of(m);
-	struct old_line at = *l;
-
-	at.key = s->plugin;
-	if (strcmp(s->name, "output") == 0) {
-		bit_output(m, &at);
-	} else if (strcmp(s->name, "input") == 0 &&
-	    strcmp(s->plugin, "http") == 0) {
-		snprintf(m->agent_http, sizeof(m->agent_http), "%s",
-		    s->port[0] != '\0' ? s->port : "9880");
-	} else if (strcmp(s->name, "input") == 0 &&
-	    strcmp(s->plugin, "tail") == 0) {
-		say(m, &at, "no equivalent: emplogd reads no log files; let "
-		    "the worker log by libemplog or HTTP, with its fields");
-		if (!s->database)
-			say(m, &at, "without DB every restart lost lines or "
-			    "sent them again");
-	}
-}
-
-static bool
-is_loopback(const char *host)
-{
-	return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0 ||
-	    strcmp(host, "localhost") == 0;
-}
-
-static void
-fluentd_end(struct migrate *m)
-{
-	const struct section *s = section_of(m);
-	const char *host = s->host[0] != '\0' ? s->host : "0.0.0.0";
-	bool forward = strcmp(s->plugin, "forward") == 0, v6;
-
-	if (strcmp(s->name, "source") != 0 ||
-	    (!forward && strcmp(s->plugin, "http") != 0))
-		return;
-	v6 = strchr(host, ':') != NULL;
-	snprintf(forward ? m->forward : m->http, ADDR_BYTES, "%s%s%s:%s",
-	    v6 ? "[" : "", host, v6 ? "]" : "", s->port[0] != '\0' ? s->port :
-	    forward ? "24224" : "9880");
-	m->open |= !is_loopback(host);
-}
-
-static void
-take(void *arg, const struct old_line *l)
-{
-	struct migrate *m = arg;
-
-	m->bit |= !l->fluentd;
-	m->fluentd |= l->fluentd;
-	if (l->kind == OLD_BEGIN) {
-		section_begin(m, l);
-		return;
-	}
-	if (l->kind == OLD_END) {
-		if (l->fluentd)
-			fluentd_end(m);
-		else
-			bit_end(m, l);
-		m->nest -= m->nest > 0;
-		return;
-	}
-	tell_lore(m, l);
-	if (is_secret(l->key))
-		say(m, l, "not printed: a secret belongs into the "
-		    "environment or a file");
-	else if (l->fluentd)
-		fluentd_key(m, l);
+	if (migrate_is_plain(name))
+		(void)migrate_put(m, at, KEY_exporter_dataset, "%s", name);
 	else
-		bit_key(m, l);
+		migrate_say(m, at, "the dataset is not taken over: set "
+		    "exporter.dataset");
 }
 
-static void
-put(FILE *out, const char *key, const char *value)
+void
+migrate_field(struct migrate *m, const struct old_key *at, const char *field,
+    const char *value)
 {
-	if (*value != '\0')
-		fprintf(out, "%s = %s\n", key, value);
+	static const struct { const char *name; enum conf_key key; } ours[] = {
+		{ "deployment_env", KEY_agent_deployment },
+		{ "deployment.environment", KEY_agent_deployment },
+		{ "deployment.environment.name", KEY_agent_deployment },
+		{ "environment", KEY_agent_deployment },
+		{ "region", KEY_agent_region },
+		{ "cloud.region", KEY_agent_region },
+		{ "machine_id", KEY_agent_machine_id },
+		{ "machine.id", KEY_agent_machine_id },
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+		if (strcasecmp(ours[i].name, field) == 0)
+			break;
+	if (i == sizeof(ours) / sizeof(ours[0]))
+		migrate_say(m, at, "sets '%s', which emplogd does not: let "
+		    "the worker say it", tell_shown(field).text);
+	else if (m->roles != 0 && (m->roles & ROLE_AGENT) == 0)
+		migrate_say(m, at, "sets '%s': the agent does, with %s",
+		    tell_shown(field).text, key_info[ours[i].key].name);
+	else if (migrate_is_plain(value))
+		(void)migrate_put(m, at, ours[i].key, "%s", value);
+	else
+		migrate_say(m, at, "not taken over: set %s",
+		    key_info[ours[i].key].name);
 }
 
-static void
-print_conf(const struct migrate *m, FILE *out)
+/* ---- what is printed ---- */
+
+static const char *
+note_of(enum conf_key key)
 {
-	fprintf(out, "# made by emplogd migrate\n\n[common]\nrole = %s\n",
-	    !m->fluentd ? "agent" : !m->bit ? "relay" : "agent, relay");
-	if (m->open)
-		fputs("# the old one listened to everybody, without TLS or "
-		    "key, and so does this\ninsecure_listen = yes\n", out);
-	if (m->bit) {
-		fputs("\n[agent]\n", out);
-		if (m->host[0] != '\0')
-			fprintf(out, "relay = %s:%s\n", m->host,
-			    m->port[0] != '\0' ? m->port : "8888");
-		if (m->agent_http[0] != '\0')
-			fprintf(out, "# workers are on this host\n"
-			    "http_listen = 127.0.0.1:%s\n", m->agent_http);
-		put(out, "deployment", m->deployment);
-		put(out, "region", m->region);
+	switch (key) {
+	case KEY_agent_http_listen:
+		return "# workers are on this host\n";
+	case KEY_common_insecure_listen:
+		return "# the old one listened to everybody, without TLS or "
+		    "key, and so does this\n";
+	case KEY_agent_relay:
+		return "# the relay in the old receiver's place\n";
+	default:
+		return "";
 	}
-	if (!m->fluentd)
+}
+
+/* One port is not taken twice, as it was on two hosts. */
+static void
+apart(struct migrate *m)
+{
+	static const enum conf_key keys[] = { KEY_agent_http_listen,
+	    KEY_relay_listen, KEY_relay_http_listen };
+	const char *a, *b;
+	size_t i, j;
+
+	for (i = (m->roles & ROLE_AGENT) ? 0 : 1; i < 3; i++)
+		for (j = i + 1; j < 3; j++) {
+			a = m->value[keys[i]];
+			b = m->value[keys[j]];
+			if (*a == '\0' || *b == '\0' ||
+			    strcmp(strrchr(a, ':'), strrchr(b, ':')) != 0)
+				continue;
+			fprintf(m->hints, "# %s and %s had the same port: "
+			    "%s is left out; on two hosts give each its "
+			    "own file\n", key_info[keys[i]].name,
+			    key_info[keys[j]].name, b);
+			m->value[keys[j]][0] = '\0';
+		}
+}
+
+/* What is not said has a default; a relay that listens nowhere is none. */
+static void
+complete(struct migrate *m)
+{
+	if (m->roles == 0)
+		m->roles = ROLE_AGENT;
+	if ((m->roles & ROLE_AGENT) && !m->given[KEY_agent_http_listen])
+		snprintf(m->value[KEY_agent_http_listen], MIGRATE_TEXT,
+		    "127.0.0.1:9880");
+	if (m->roles & ROLE_RELAY) {
+		if (!m->given[KEY_relay_listen] &&
+		    !m->given[KEY_relay_http_listen])
+			snprintf(m->value[KEY_relay_listen], MIGRATE_TEXT,
+			    "127.0.0.1:24224");
+		m->given[KEY_relay_listen] = true;
+		m->given[KEY_relay_http_listen] = true;
+		apart(m);
+	}
+}
+
+static void
+print_section(const struct migrate *m, const char *section, FILE *out)
+{
+	size_t k;
+
+	for (k = 0; k < KEY_COUNT; k++)
+		if (m->given[k] && strcmp(key_info[k].section, section) == 0)
+			fprintf(out, "%s%s = %s\n",
+			    note_of((enum conf_key)k), key_info[k].key,
+			    m->value[k]);
+}
+
+/* Names of variables without a default: a start wants them. */
+static void
+print_variables(const struct migrate *m, FILE *out)
+{
+	const char *p, *end;
+	bool any = false;
+	size_t k;
+
+	for (k = 0; k < KEY_COUNT; k++)
+		for (p = strstr(m->value[k], "${"); p != NULL;
+		    p = strstr(end, "${")) {
+			end = strchr(p, '}');
+			if (memchr(p, ':', (size_t)(end - p)) != NULL)
+				continue;
+			fprintf(out, "%s %.*s", any ? "," :
+			    "# must be set in its environment:",
+			    (int)(end - p - 2), p + 2);
+			any = true;
+		}
+	if (any)
+		fputc('\n', out);
+}
+
+static void
+print_conf(const struct migrate *m, const char *hints, FILE *out)
+{
+	bool relay = (m->roles & ROLE_RELAY) != 0;
+
+	fprintf(out, "# made by emplogd migrate\n");
+	print_variables(m, out);
+	fprintf(out, "\n[common]\nrole = %s\n", !relay ? "agent" :
+	    m->roles & ROLE_AGENT ? "agent, relay" : "relay");
+	print_section(m, "common", out);
+	fputs(hints, out);
+	if (m->roles & ROLE_AGENT) {
+		fputs("\n[agent]\n", out);
+		print_section(m, "agent", out);
+	}
+	if (!relay)
 		return;
 	fputs("\n[relay]\n", out);
-	fprintf(out, "listen = %s\nhttp_listen = %s\n", m->forward, m->http);
+	print_section(m, "relay", out);
+	if (m->given[KEY_relay_next])
+		return;
 	fputs("\n[exporter]\n", out);
-	put(out, "endpoint", m->endpoint);
-	put(out, "dataset", m->dataset);
+	print_section(m, "exporter", out);
 	fputs("# the token: exporter.token_file or DASH0_AUTH_TOKEN\n", out);
+}
+
+/* ---- the whole ---- */
+
+static int
+walk(struct migrate *m)
+{
+	const struct old_section *s;
+
+	for (s = m->old.sections; s != NULL; s = s->next) {
+		m->bit |= !s->fluentd;
+		m->fluentd |= s->fluentd;
+	}
+	if (!m->bit && !m->fluentd) {
+		fputs("emplogd migrate: no section in it: a fluent-bit.conf, "
+		    "classic or YAML, or a fluentd.conf was expected\n",
+		    m->old.err);
+		return -EINVAL;
+	}
+	if (m->bit)
+		migrate_bit(m);
+	if (m->fluentd)
+		migrate_fluentd(m);
+	migrate_tails(m);
+	complete(m);
+	return 0;
+}
+
+static int
+read_all(struct migrate *m, const char *const *paths, unsigned n)
+{
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; r == 0 && i < n; i++)
+		r = old_conf_read(&m->old, paths[i]);
+	return r == 0 ? old_conf_finish(&m->old) : r;
+}
+
+int
+migrate_files(const char *const *paths, unsigned n,
+    const struct old_files *files, FILE *out, FILE *err)
+{
+	struct migrate *m = calloc(1, sizeof(*m));
+	char *said = NULL, *hints = NULL;
+	size_t said_n = 0, hints_n = 0;
+	int r = -ENOMEM;
+
+	if (m == NULL)
+		return r;
+	old_conf_init(&m->old, files, err);
+	m->old.said = said_by_reader;
+	m->old.arg = m;
+	m->said = open_memstream(&said, &said_n);
+	m->hints = open_memstream(&hints, &hints_n);
+	if (m->said != NULL && m->hints != NULL) {
+		r = read_all(m, paths, n);
+		if (r == 0)
+			r = walk(m);
+	}
+	if (m->said != NULL && fclose(m->said) != 0 && r == 0)
+		r = -ENOMEM;
+	if (m->hints != NULL && fclose(m->hints) != 0 && r == 0)
+		r = -ENOMEM;
+	if (r == 0)
+		print_conf(m, hints, out);
+	if (r == 0 && said_n > 0)
+		fprintf(out, "\n# Of the old files:\n%s", said);
+	old_conf_fini(&m->old);
+	free(said);
+	free(hints);
+	free(m);
+	return r;
 }
 
 int
 admin_migrate(int argc, char **argv, struct admin *a)
 {
-	struct migrate *m = calloc(1, sizeof(*m));
-	struct old_reader r = { take, m, a->err, 0 };
-	char *text = NULL;
-	size_t len;
-	int i, res = -ENOMEM;
+	int r;
 
-	if (argc < 2) {
-		free(m);
+	if (argc < 2)
 		return admin_usage(a, "migrate", "a file is missing");
-	}
-	if (m == NULL || (m->said = open_memstream(&text, &len)) == NULL)
-		goto out;
-	for (res = 0, i = 1; res == 0 && i < argc; i++)
-		res = old_conf_read(&r, argv[i]);
-	if (fclose(m->said) != 0 && res == 0)
-		res = -ENOMEM;
-	if (res < 0)
-		goto out;
-	if (!m->bit && !m->fluentd) {
-		res = -EINVAL;
-		fputs("emplogd migrate: no section in it: a classic "
-		    "fluent-bit.conf or a fluentd.conf was expected\n",
-		    a->err);
-		goto out;
-	}
-	print_conf(m, a->out);
-	if (len > 0)
-		fprintf(a->out, "\n# Of the old files:\n%s", text);
-out:
-	free(text);
-	free(m);
-	return res == 0 ? 0 : res == -ENOMEM ? 1 : EXIT_CONFIG;
+	r = migrate_files((const char *const *)argv + 1, (unsigned)argc - 1,
+	    NULL, a->out, a->err);
+	return r == 0 ? 0 : r == -ENOMEM ? 1 : EXIT_CONFIG;
 }

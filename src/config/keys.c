@@ -92,12 +92,9 @@ least_of(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/*
- * Edits from a to b: a letter put in, left out, changed, or two neighbours
- * swapped.  Three rows are enough; a name too long for them is far away.
- */
-static unsigned
-distance(const char *a, const char *b)
+/* Three rows are enough; a name too long for them is far away. */
+unsigned
+word_edits(const char *a, const char *b)
 {
 	unsigned row[3][KEY_NAME_MAX + 16];
 	unsigned *before = row[0], *above = row[1], *now = row[2], *spare;
@@ -130,11 +127,11 @@ static unsigned
 key_distance(const struct key_info *k, const char *name)
 {
 	const char *dot = strchr(name, '.');
-	unsigned whole = distance(k->name, name);
+	unsigned whole = word_edits(k->name, name);
 
 	if (dot == NULL)
-		return least_of(whole, distance(k->key, name) + 1);
-	return least_of(whole, distance(k->key, dot + 1) + 2);
+		return least_of(whole, word_edits(k->key, name) + 1);
+	return least_of(whole, word_edits(k->key, dot + 1) + 2);
 }
 
 const char *
@@ -161,7 +158,7 @@ key_nearest_section(const char *section)
 	size_t i;
 
 	for (i = 0; i < SECTIONS; i++) {
-		d = distance(sections[i], section);
+		d = word_edits(sections[i], section);
 		if (d < best) {
 			best = d;
 			near = sections[i];
@@ -177,7 +174,7 @@ key_nearest_env(const char *variable)
 	enum conf_key near = KEY_COUNT;
 
 	for (k = 0; k < KEY_COUNT; k++) {
-		d = distance(key_env((enum conf_key)k).name, variable);
+		d = word_edits(key_env((enum conf_key)k).name, variable);
 		if (d < best) {
 			best = d;
 			near = (enum conf_key)k;

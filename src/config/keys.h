@@ -36,6 +36,11 @@ struct key_env { char name[KEY_NAME_MAX + sizeof(KEY_ENV_PREFIX)]; };
 struct key_env key_env(enum conf_key key);
 
 /*
+ * Edits from a to b: a letter put in, left out, changed, or two neighbours
+ * swapped.  Many when b is longer than a key may be.
+ */
+unsigned word_edits(const char *a, const char *b);
+/*
  * The key, or section, most like name; NULL when none is like it.  A known
  * key in the wrong section is near.
  */
