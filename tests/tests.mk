@@ -55,7 +55,7 @@ TESTS += $(style_tests)
 # Any bytes to a decoder: configure CC=clang --enable-fuzz, then
 # make fuzz; each takes its corpus' directory as its argument.
 fuzz_targets = tests/fuzz/fuzz_json tests/fuzz/fuzz_message \
-	tests/fuzz/fuzz_otlp tests/fuzz/fuzz_walk
+	tests/fuzz/fuzz_migrate tests/fuzz/fuzz_otlp tests/fuzz/fuzz_walk
 EXTRA_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus
 fuzz: $(BUILT_SOURCES)
@@ -66,6 +66,10 @@ tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_json_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_message_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_message_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_migrate_SOURCES = tests/fuzz/fuzz_migrate.c \
+	tests/migrate_files.h
+tests_fuzz_fuzz_migrate_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_migrate_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_otlp_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_otlp_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_walk_LDFLAGS = $(FUZZ_FLAGS)

@@ -18,3 +18,9 @@ TESTS += tests/test_admin
 tests_test_admin_SOURCES = tests/test_admin.c tests/lane_kit.h
 tests_test_admin_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(JANSSON_CFLAGS)
 tests_test_admin_LDADD = $(TEST_LIBS)
+
+check_PROGRAMS += tests/test_migrate
+TESTS += tests/test_migrate
+tests_test_migrate_SOURCES = tests/test_migrate.c tests/migrate_files.h
+tests_test_migrate_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_migrate_LDADD = $(TEST_LIBS)

@@ -157,7 +157,7 @@ migrate_put(struct migrate *m, const struct old_key *at, enum conf_key key,
 	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	if (n < 0 || (size_t)n >= sizeof(text) || !is_ours(key, text)) {
+	if (n <= 0 || (size_t)n >= sizeof(text) || !is_ours(key, text)) {
 		migrate_say(m, at, "not taken over as %s, which is %s: give "
 		    "it by hand", key_info[key].name,
 		    value_expected(key).text);

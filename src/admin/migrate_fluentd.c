@@ -114,6 +114,8 @@ may_take(const char *patterns, const char *tag)
 	while (next_tag(&patterns, &p, &n)) {
 		if (covers(p, n, tag, strlen(tag)))
 			return true;
+		if (n > 3 && memcmp(p + n - 3, ".**", 3) == 0)
+			n -= 3;
 		if (memchr(p, '{', n) || memchr(p, '/', n) ||
 		    memchr(p, '#', n) || memchr(p, '*', n))
 			return true;
