@@ -54,7 +54,8 @@ TESTS += $(style_tests)
 
 # Any bytes to a decoder: configure CC=clang --enable-fuzz, then
 # make fuzz; each takes its corpus' directory as its argument.
-fuzz_targets = tests/fuzz/fuzz_json tests/fuzz/fuzz_message \
+fuzz_targets = tests/fuzz/fuzz_body tests/fuzz/fuzz_json \
+	tests/fuzz/fuzz_message \
 	tests/fuzz/fuzz_migrate tests/fuzz/fuzz_otlp tests/fuzz/fuzz_walk
 EXTRA_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus
@@ -62,6 +63,8 @@ fuzz: $(BUILT_SOURCES)
 	$(MAKE) $(AM_MAKEFLAGS) $(fuzz_targets)
 .PHONY: fuzz
 FUZZ_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_body_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_body_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_json_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_message_LDFLAGS = $(FUZZ_FLAGS)
