@@ -3,13 +3,14 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from claims import check, claim, equal
-from fleet import agent, arrive, give, record, relay_and_backend
+from fleet import agent, arrive, backend, give, numbers, record, relay_and_backend
 from world import EMPLOGD, free_port, http, wait_for
 
 QUICK = 1.0         # s; the old client gives up after 5
@@ -199,13 +200,45 @@ def migrate_makes_a_conf_that_is_without_fault_and_says_what_was_wrong(w):
                  'deployment = ${DEPLOYMENT_ENV:-development}', 'http_listen = 0.0.0.0:8888',
                  'endpoint = http://127.0.0.1:4318'):
         check(f'{line}: {s.stdout}', line + '\n' in s.stdout)
-    path = os.path.join(w.dir, 'made.conf')
+    passes_check(w, s.stdout)
+
+
+# What the old files of the corpus ask for.
+OLD_ENV = {'DASH0_AUTH_TOKEN': 'auth_x', 'FLUENTD_HOST': '127.0.0.1', 'FLUENTD_PORT': '1',
+           'MACHINE_ID': 'm', 'WORKER_ID': 'w', 'BIND': '127.0.0.1', 'DEPLOYMENT_ENV': 'test',
+           'DASH0_ENDPOINT': 'http://127.0.0.1:1', 'DASH0_DATASET': 'd'}
+
+
+def passes_check(w, text, name='made'):
+    """emplogd --check on it, on ports and directories of the test's own."""
+    path = os.path.join(w.dir, name + '.conf')
     with open(path, 'w') as f:
-        f.write(s.stdout)
-    here = [f'--set=common.{key}_dir={w.dir}/made-{key}' for key in ('ring', 'state')]
-    s = subprocess.run([EMPLOGD, '--check', '--config', path, *here], capture_output=True,
-                       text=True, timeout=10)
-    equal(f'--check: {s.stderr}', s.returncode, 0)
+        f.write(text)
+    here = [f'--set=common.{key}_dir={w.dir}/{name}-{key}' for key in ('ring', 'state')]
+    here += [f'--set={key}=127.0.0.1:0' for key in
+             ('agent.http_listen', 'relay.listen', 'relay.http_listen')]
+    s = subprocess.run([EMPLOGD, '--check', f'--config={path}', *here], capture_output=True,
+                       text=True, timeout=20, env={**w.env, **OLD_ENV})
+    equal(f'--check of {name}: {s.stderr}', s.returncode, 0)
+    return path
+
+
+@claim()
+def what_migrate_prints_of_each_old_file_passes_the_check(w):
+    corpus = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../fuzz/corpus/fuzz_migrate')
+    shutil.copytree(corpus, os.path.join(w.dir, 'old'))
+    open(os.path.join(w.dir, 'old', 'again.conf'), 'w').close()
+    made = 0
+    for name in sorted(os.listdir(corpus)):
+        s = subprocess.run([EMPLOGD, 'migrate', os.path.join(w.dir, 'old', name)],
+                           capture_output=True, text=True, timeout=10)
+        check(f'{name}: a secret in {s.stdout}', 'hush' not in s.stdout + s.stderr)
+        if s.returncode != 0:
+            equal(name, (s.returncode, s.stdout, s.stderr.count('\n')), (78, '', 1))
+            continue
+        passes_check(w, s.stdout, name)
+        made += 1
+    check(f'{made} of {len(os.listdir(corpus))} files', made >= 50)
 
 
 @claim()
@@ -232,12 +265,21 @@ def migrate_refuses_what_is_no_such_file(w):
 
 class OldFluentd:
     """Speaks Forward as Fluentd does: no hello, an ack per chunk option."""
-    def __init__(self, w):
-        self.got, self.acks = b'', 0
-        self.listener = socket.create_server(('127.0.0.1', 0))
+    def __init__(self, w, port=0):
+        self.got, self.acks, self.open = b'', 0, []
+        self.listener = socket.create_server(('127.0.0.1', port))
         self.port = self.listener.getsockname()[1]
-        w.closers.append(self.listener.close)
+        w.closers.append(self.close)
         threading.Thread(target=self.serve, daemon=True).start()
+
+    def close(self):
+        """Gone, with what it had connected."""
+        for s in [self.listener, *self.open]:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.listener.close()
 
     def serve(self):
         while True:
@@ -245,6 +287,7 @@ class OldFluentd:
                 s, _ = self.listener.accept()
             except OSError:
                 return
+            self.open.append(s)
             threading.Thread(target=self.talk, args=(s,), daemon=True).start()
 
     def talk(self, s):
@@ -292,3 +335,82 @@ def the_relay_may_move_first_under_a_fluent_bit(w):
         s.settimeout(5)
         equal('ack', s.recv(64), b'\x81\xa3ack\xa2c1')
     arrive(b, [7])
+
+
+# The two halves of a small old pipeline, on ports of the test's own.
+SMALL_BIT = '''[INPUT]
+    Name http
+    Port {agent}
+[OUTPUT]
+    Name forward
+    Match *
+    Host 127.0.0.1
+    Port {relay}
+    Require_ack_response true
+'''
+SMALL_FLUENTD = '''<source>
+  @type forward
+  bind 127.0.0.1
+  port {relay}
+</source>
+<source>
+  @type http
+  bind 127.0.0.1
+  port {http}
+</source>
+<match **>
+  @type http
+  endpoint {backend}/logs/json
+</match>
+'''
+
+
+def migrated(w, role, made, state):
+    """A role that runs with what migrate printed, in a place of its own."""
+    path = os.path.join(w.dir, state + '.conf')
+    with open(path, 'w') as f:
+        f.write(made)
+    r = w.role(role, state=state)
+    r.options = [f'--config={path}']
+    return r.start()
+
+
+def small(w, backend_url):
+    ports = {'agent': free_port(), 'relay': free_port(), 'http': free_port()}
+    s = migrate(w, bit=SMALL_BIT.format(**ports),
+                fluentd=SMALL_FLUENTD.format(backend=backend_url, **ports))
+    equal(f'exit: {s.stderr}', s.returncode, 0)
+    return s.stdout, ports
+
+
+@claim(epoll=True)
+def the_conf_migrate_printed_runs_with_the_relay_first(w):
+    b = backend(w)
+    made, ports = small(w, b.url)
+    migrated(w, 'relay', made, 'relay')
+    # What the old Fluent Bit sends by HTTP: one array a flush.
+    equal('old HTTP', http(ports['http'], '/worker-logs', [record(1), record(2)]).status, 201)
+    arrive(b, [1, 2])
+    a = migrated(w, 'agent', made, 'agent')
+    a.http = ports['agent']
+    post(a, 3)
+    arrive(b, [1, 2, 3])
+
+
+@claim(epoll=True)
+def the_conf_migrate_printed_runs_with_the_agent_first(w):
+    b = backend(w)
+    made, ports = small(w, b.url)
+    old = OldFluentd(w, ports['relay'])
+    a = migrated(w, 'agent', made, 'agent')
+    a.http = ports['agent']
+    for n in range(5):
+        post(a, n)
+    wait_for('all', lambda: all(b'record %d' % n in old.got for n in range(5)))
+    wait_for('acknowledged', lambda: a.counters()['lane_held_bytes'] == 0)
+    # Then the old one goes, and the relay takes its place and port.
+    old.close()
+    for n in range(5, 10):
+        post(a, n)
+    migrated(w, 'relay', made, 'relay')
+    wait_for('the rest', lambda: set(numbers(b.accepted())) >= set(range(5, 10)))
