@@ -156,7 +156,8 @@ item_new(struct tee *t, const struct serve_req *req)
 	it->header[1] = (struct post_header){ "Content-Type", it->type };
 	it->post = (struct post){ .url = it->url, .headers = it->header,
 	    .headers_n = it->type[0] != '\0' ? 2 : 1,
-	    .body = bytes_of(it->body, body.n), .timeout_ms = TIMEOUT_MS };
+	    .body = bytes_of(it->body, body.n), .timeout_ms = TIMEOUT_MS,
+	    .once = true };
 	op_init(&it->op, on_post, it);
 	t->items++;
 	t->bytes += body.n;

@@ -10,6 +10,7 @@
  *           than TEE_BYTES_MAX.
  *
  *   tee_request() -copy-> waiting --4 at a time--> loop_post() -> counted
+ *                                   a connection each, as the old client
  *
  * tee_requests = tee_taken + tee_failed + tee_dropped + those under way.
  */

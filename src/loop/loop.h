@@ -90,6 +90,11 @@ struct post {
 	const char		*cert, *key;	/* PEM files */
 	const char		*connect_to;	/* "host:port" that speaks for the
 						   URL's; NULL: itself */
+	/*
+	 * On a connection of its own: where one is used again and found
+	 * closed, libcurl sends once more by itself.
+	 */
+	bool			 once;
 	/* the answer */
 	int			 status;	/* HTTP, 0: no answer */
 	int64_t			 retry_after_ms; /* -1: none was given */

@@ -346,6 +346,10 @@ set_request(struct xfer *x)
 	SET(POSTFIELDS, post->body.n == 0 ? "" : (const char *)post->body.p);
 	SET(POSTFIELDSIZE_LARGE, (curl_off_t)post->body.n);
 	SET(HTTPHEADER, x->headers);
+	if (post->once) {
+		SET(FRESH_CONNECT, 1L);
+		SET(FORBID_REUSE, 1L);
+	}
 	SET(USERAGENT, "emplogd");
 	SET(WRITEFUNCTION, on_body);
 	SET(WRITEDATA, x);

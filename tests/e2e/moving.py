@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: ISC
 """moving.py - beside, before and after an old Fluent Bit or Fluentd"""
 
+import collections
+import http.client as http_client
+import itertools
 import json
 import os
 import shutil
 import socket
 import subprocess
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from claims import check, claim, equal
@@ -133,6 +137,90 @@ def an_agent_that_is_its_own_old_one_does_not_turn_in_circles(w):
     post(a, 1)
     wait_for('it', lambda: tee_counts(a) == (1, 1, 0, 0))
     equal('requests', a.counters()['ingest_requests'], 2)
+
+
+LOAD_SECONDS = float(os.environ.get('TEE_SECONDS', '6'))
+
+
+class FailingFluentBit:
+    """Takes every other body; of the rest it refuses one, hangs up on one."""
+    def __init__(self, w):
+        self.lock = threading.Lock()
+        self.came, self.good = collections.Counter(), 0
+        self.kinds = itertools.cycle(('take', 'refuse', 'take', 'hang up'))
+        self.listener = socket.create_server(('127.0.0.1', 0), backlog=64)
+        self.url = 'http://127.0.0.1:%d' % self.listener.getsockname()[1]
+        w.closers.append(self.listener.close)
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                s, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.talk, args=(s,), daemon=True).start()
+
+    def talk(self, s):
+        with s, s.makefile('rb') as f:
+            while f.readline():
+                n = 0
+                while (line := f.readline()) not in (b'\r\n', b''):
+                    name, _, value = line.partition(b':')
+                    if name.lower() == b'content-length':
+                        n = int(value)
+                    elif name.lower() == b'expect':
+                        s.sendall(b'HTTP/1.1 100 Continue\r\n\r\n')
+                body = f.read(n)
+                with self.lock:
+                    kind = next(self.kinds)
+                    self.came[body] += 1
+                    self.good += kind == 'take'
+                if kind == 'hang up':
+                    return
+                s.sendall(b'HTTP/1.1 %s\r\nContent-Length: 0\r\n\r\n' %
+                          (b'201 Created' if kind == 'take' else b'500 No'))
+
+
+@claim(alone=True)
+def an_old_one_that_fails_half_of_the_time_is_counted_to_the_body(w):
+    old = FailingFluentBit(w)
+    r, b = relay_and_backend(w)
+    a = agent(w, r.port, agent__tee=old.url)
+    end, given = time.monotonic() + LOAD_SECONDS, itertools.count()
+    slow, done = [], []
+
+    def load():
+        c = http_client.HTTPConnection('127.0.0.1', a.http, timeout=10)
+        while time.monotonic() < end:
+            n, start = next(given), time.monotonic()
+            c.request('POST', '/worker.logs', json.dumps(record(n)),
+                      {'Content-Type': 'application/json'})
+            status = c.getresponse()
+            status.read()
+            took = time.monotonic() - start
+            if status.status != 201 or took > QUICK:
+                slow.append((n, status.status, took))
+            done.append(n)
+            time.sleep(0.015)
+        c.close()
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    equal('slow or refused', slow, [])
+    total = len(done)
+    check(f'only {total}', total > 20 * LOAD_SECONDS)
+    wait_for('none is under way', lambda: sum(tee_counts(a)[1:]) == total)
+    requests, taken, failed, dropped = tee_counts(a)
+    print(f'  {total} in {LOAD_SECONDS:g} s: {taken} taken, {failed} failed, {dropped} dropped')
+    equal('requests, dropped', (requests, dropped), (total, 0))
+    equal('bodies that came more than once', [x for x, n in old.came.items() if n > 1], [])
+    equal('taken, failed', (taken, failed), (old.good, len(old.came) - old.good))
+    check(f'half of {total}: {taken}', abs(2 * taken - total) <= 2)
+    arrive(b, done)
+    equal('here', a.counters()['ingest_records'] + a.counters()['ingest_duplicates'], total)
 
 
 OLD_BIT = '''[SERVICE]
