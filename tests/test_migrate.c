@@ -145,14 +145,26 @@ static const struct row {
 	    " Shared_Key hush\n Username hush\n Password hush\n",
 	    { "# agent.relay = tls://h:1\n", "# common.tls_ca = /c.pem\n",
 	    "# common.shared_key_file = ...\n", "# common.user = ...\n" },
-	    "\ntls_" },
+	    "\nrelay =" },
+	{ "TLS by HTTP is a hint as well, and nothing goes in the clear",
+	    BIT "[OUTPUT]\n Name http\n Host h\n Port 443\n tls on\n",
+	    { "# agent.relay = https://h:443\n", "nothing is sent in the "
+	    "clear" }, "\nrelay =" },
+	{ "who asked for a key is not opened to everybody",
+	    "[INPUT]\n Name forward\n Shared_Key hush\n",
+	    { "\nlisten = 127.0.0.1:24224\n",
+	    "# relay.listen = 0.0.0.0:24224\n" }, "insecure_listen = yes" },
+	{ "who asked for nothing is, and it is told",
+	    "[INPUT]\n Name forward\n", { "\nlisten = 0.0.0.0:24224\n",
+	    "listened to everybody", "insecure_listen = yes\n" }, NULL },
 	{ "Require_ack_response missing is told",
 	    BIT TO, { "without Require_ack_response" }, NULL },
 	{ "Require_ack_response on is nothing to tell",
 	    BIT TO " Require_ack_response true\n", { "relay = h:1\n" },
 	    "equire_ack_response" },
-	{ "TLS that is neither on nor off is told",
-	    BIT TO " tls ${FLUENTD_SECURE}\n", { "neither on nor off" }, NULL },
+	{ "TLS by a variable is taken for on",
+	    BIT TO " tls ${FLUENTD_SECURE}\n", { "on or off by a variable",
+	    "# agent.relay = tls://h:1\n" }, "\nrelay =" },
 	{ "an OTLP output is our exporter",
 	    BIT OTLP " Host h\n Port 443\n tls on\n Logs_uri /v1/logs\n"
 	    " Header Authorization Bearer hush\n Header Dash0-Dataset prod\n",
@@ -268,7 +280,12 @@ static const struct row fluentd_rows[] = {
 	    "   username hush\n   password hush\n  </user>\n </security>\n"
 	    "</source>\n", { "# common.tls_cert = /c\n",
 	    "# common.tls_key = /k\n", "# common.shared_key_file = ...\n",
-	    "# common.user = ...\n" }, NULL },
+	    "# common.user = ...\n" }, "insecure_listen = yes" },
+	{ "forward with TLS is a hint, and nothing goes in the clear",
+	    SOURCE "<match **>\n @type forward\n transport tls\n"
+	    " tls_cert_path /c\n <server>\n  host h\n </server>\n</match>\n",
+	    { "# relay.next = tls://h:24224\n", "# common.tls_ca = /c\n" },
+	    "\nnext =" },
 	{ "Ruby that asks for the environment is a variable",
 	    "<source>\n @type http\n bind 127.0.0.1\n"
 	    " port \"#{ENV['A'] || '8889'}\"\n</source>\n",
@@ -345,6 +362,20 @@ START_TEST(the_nodes_of_an_upstream_file_are_relays_in_order)
 	ck_assert_int_eq(run(1), 0);
 	ck_assert_ptr_nonnull(strstr(out, "relay = h:1, [fd::1]:24224\n"));
 	ck_assert_ptr_nonnull(strstr(out, "took turns"));
+}
+END_TEST
+
+START_TEST(a_node_with_tls_makes_the_whole_list_a_hint)
+{
+	keep_file("f.conf", BIT
+	    "[OUTPUT]\n Name forward\n Upstream up.conf\n");
+	keep_file("up.conf", "[UPSTREAM]\n name u\n[NODE]\n host h\n port 1\n"
+	    "[NODE]\n host i\n port 2\n tls on\n tls.ca_file /c\n");
+	ck_assert_int_eq(run(1), 0);
+	ck_assert_ptr_nonnull(strstr(out,
+	    "# agent.relay = h:1, tls://i:2\n"));
+	ck_assert_ptr_nonnull(strstr(out, "# common.tls_ca = /c\n"));
+	ck_assert_ptr_null(strstr(out, "\nrelay ="));
 }
 END_TEST
 
@@ -558,6 +589,7 @@ main(void)
 	    ROWS(fluentd_rows));
 	tcase_add_test(t,
 	    the_nodes_of_an_upstream_file_are_relays_in_order);
+	tcase_add_test(t, a_node_with_tls_makes_the_whole_list_a_hint);
 	tcase_add_test(t, a_pattern_includes_all_that_it_matches);
 	tcase_add_test(t, an_include_inside_of_a_section_belongs_to_it);
 	tcase_add_test(t, json_lines_into_a_json_parser_is_told);

@@ -18,8 +18,10 @@
 #include "config/url.h"
 #include "banned.h"
 
-static const char plain[] = "abcdefghijklmnopqrstuvwxyz"
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-${}";
+#define PLAIN	"abcdefghijklmnopqrstuvwxyz" \
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/-${}"
+
+static const char plain[] = PLAIN, listed[] = PLAIN "[], ";
 
 void
 migrate_say(struct migrate *m, const struct old_key *at, const char *fmt, ...)
@@ -172,10 +174,34 @@ void
 migrate_hint(struct migrate *m, const char *key, const char *value,
     const char *why)
 {
-	bool shown = value != NULL && migrate_is_plain(value);
+	bool shown = value != NULL && strlen(value) < MIGRATE_TEXT &&
+	    value[strspn(value, listed)] == '\0';
 
 	fprintf(m->hints, "# %s = %s\n#   %s\n", key, shown ? value : "...",
 	    why);
+}
+
+void
+migrate_listen(struct migrate *m, const struct old_key *at, enum conf_key key,
+    const char *host, const char *port, bool secured)
+{
+	struct migrate_addr open = migrate_addr(host, port);
+	struct hostport hp;
+	bool near = hostport_parse(open.text, strlen(open.text), &hp) == 0 &&
+	    hostport_is_loopback(&hp);
+
+	if (near || !secured) {
+		if (migrate_put(m, at, key, "%s", open.text) && !near)
+			(void)migrate_put(m, at, KEY_common_insecure_listen,
+			    "yes");
+		return;
+	}
+	if (!migrate_put(m, at, key, "%s", migrate_addr("127.0.0.1",
+	    port).text))
+		return;
+	migrate_hint(m, key_info[key].name, open.text, "once the above is "
+	    "set: the old one asked for TLS or a key, and without them this "
+	    "listens on loopback alone");
 }
 
 /* ---- options and plugins ---- */

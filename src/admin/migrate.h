@@ -57,6 +57,13 @@ struct migrate_addr migrate_addr(const char *host, const char *port);
 /* A commented key in [common], with what belongs into it. */
 void	 migrate_hint(struct migrate *m, const char *key, const char *value,
 	    const char *why);
+/*
+ * Where the old one listened; one that asked for TLS or a key is not opened
+ * to everybody without.
+ */
+void	 migrate_listen(struct migrate *m, const struct old_key *at,
+	    enum conf_key key, const char *host, const char *port,
+	    bool secured);
 /* The options of a section: what the table says of each, and mistakes. */
 void	 migrate_options(struct migrate *m, const struct old_section *s,
 	    const char *plugin);

@@ -8,6 +8,7 @@
 
 #include "admin/migrate.h"
 #include "config/tell.h"
+#include "config/types.h"
 #include "config/url.h"
 #include "banned.h"
 
@@ -116,7 +117,7 @@ input_storage(struct bit *b, const struct old_section *s)
 		    "were in memory");
 	else if (!disk && old_value(s, "mem_buf_limit") == NULL)
 		migrate_say(b->m, &at, "the buffer was memory without a "
-		    "limit: an outage of the receiver ended in the OOM killer");
+		    "limit: an outage of the receiver could end in the OOM killer");
 }
 
 static void
@@ -156,19 +157,19 @@ input_http(struct bit *b, const struct old_section *s, struct old_key *at)
 static void
 input_forward(struct bit *b, const struct old_section *s, struct old_key *at)
 {
-	const char *host = value_or(s, "listen", "0.0.0.0");
-	struct migrate_addr a;
+	bool secured = migrate_is_on(old_value(s, "tls")) ||
+	    old_value(s, "shared_key") != NULL;
 
-	a = migrate_addr(host, value_or(s, "port", "24224"));
 	b->m->roles |= ROLE_RELAY;
+	listen_tls(b->m, s);
+	listen_key(b->m, s);
 	if (b->m->given[KEY_relay_listen])
 		migrate_say(b->m, at, "a second Forward input: emplogd "
 		    "listens at one address");
-	else if (migrate_put(b->m, at, KEY_relay_listen, "%s", a.text) &&
-	    strncmp(host, "127.", 4) != 0 && strcmp(host, "::1") != 0)
-		(void)migrate_put(b->m, at, KEY_common_insecure_listen, "yes");
-	listen_tls(b->m, s);
-	listen_key(b->m, s);
+	else
+		migrate_listen(b->m, at, KEY_relay_listen, value_or(s,
+		    "listen", "0.0.0.0"), value_or(s, "port", "24224"),
+		    secured);
 }
 
 static void
@@ -295,34 +296,45 @@ output_storage(struct bit *b, const struct old_section *s)
 		    k->value);
 }
 
-static void
-output_tls(struct bit *b, const struct old_section *s, const char *addr)
+/* May it have been TLS. */
+static bool
+has_tls(const struct old_section *s)
 {
-	struct migrate *m = b->m;
 	const char *tls = old_value(s, "tls");
-	const struct old_key *k = key_of(s, "tls");
-	char peer[MIGRATE_TEXT + 8];
+	bool on;
 
-	if (tls == NULL || strcasecmp(tls, "off") == 0)
-		return;
-	if (!migrate_is_on(tls))
-		migrate_say(m, k, "is neither on nor off: Fluent Bit takes "
-		    "anything else for off");
-	snprintf(peer, sizeof(peer), "tls://%s", addr);
+	return tls != NULL && (strstr(tls, "${") != NULL ||
+	    (value_bool(tls, &on) == 0 && on));
+}
+
+/* What TLS needs; the way itself is a comment until that is there. */
+static void
+output_tls(struct bit *b, const struct old_section *s, const char *peer)
+{
+	static const struct { const char *old, *ours, *why; } file[] = {
+		{ "tls.ca_file", "common.tls_ca", "who signed the receiver's "
+		    "certificate" },
+		{ "tls.crt_file", "common.tls_cert", "our own certificate" },
+		{ "tls.key_file", "common.tls_key", "and its key, without a "
+		    "passphrase" },
+		{ "tls.vhost", "common.tls_name", "the name in the receiver's "
+		    "certificate" },
+	};
+	struct migrate *m = b->m;
+	const struct old_key *k = key_of(s, "tls");
+	struct old_key at = migrate_at(s);
+	size_t i;
+
+	if (k != NULL && strstr(k->value, "${") != NULL)
+		migrate_say(m, k, "on or off by a variable: taken for on");
+	migrate_say(m, k != NULL ? k : &at, "the way with TLS is a comment "
+	    "in [common]: nothing is sent in the clear instead");
 	migrate_hint(m, m->roles & ROLE_AGENT ? "agent.relay" : "relay.next",
 	    peer, "the old one used TLS on this way: so should this");
-	if (old_value(s, "tls.ca_file") != NULL)
-		migrate_hint(m, "common.tls_ca", old_value(s, "tls.ca_file"),
-		    "who signed the receiver's certificate");
-	if (old_value(s, "tls.crt_file") != NULL)
-		migrate_hint(m, "common.tls_cert",
-		    old_value(s, "tls.crt_file"), "our own certificate");
-	if (old_value(s, "tls.key_file") != NULL)
-		migrate_hint(m, "common.tls_key", old_value(s, "tls.key_file"),
-		    "and its key, without a passphrase");
-	if (old_value(s, "tls.vhost") != NULL)
-		migrate_hint(m, "common.tls_name", old_value(s, "tls.vhost"),
-		    "the name in the receiver's certificate");
+	for (i = 0; i < sizeof(file) / sizeof(file[0]); i++)
+		if (old_value(s, file[i].old) != NULL)
+			migrate_hint(m, file[i].ours,
+			    old_value(s, file[i].old), file[i].why);
 }
 
 static void
@@ -341,15 +353,32 @@ output_forward(struct bit *b, const struct old_section *s)
 		    "EMPLOGD_COMMON_PASSWORD");
 }
 
+/* One more in "a, tls://b"; what no longer fits is told. */
+static void
+add_node(struct bit *b, const struct old_section *n, char *list, size_t cap)
+{
+	struct migrate_addr a = migrate_addr(value_or(n, "host", "127.0.0.1"),
+	    value_or(n, "port", "24224"));
+	struct old_key at = migrate_at(n);
+	size_t len = strlen(list);
+
+	migrate_options(b->m, n, "");
+	if (a.text[0] == '\0' || len + strlen(a.text) + 16 > cap)
+		migrate_say(b->m, &at, "not taken over as a relay: give it by "
+		    "hand");
+	else
+		snprintf(list + len, cap - len, "%s%s%s", len > 0 ? ", " : "",
+		    has_tls(n) ? "tls://" : "", a.text);
+}
+
 /* The nodes of an upstream file, as relays; they took turns there. */
 static void
 upstream(struct bit *b, const struct old_key *k)
 {
 	struct migrate *m = b->m;
+	const struct old_section *s, *n, *tls = NULL;
 	struct old_conf up;
-	const struct old_section *s, *n;
 	char path[OLD_LINE_MAX], list[MIGRATE_TEXT] = "";
-	size_t len = 0;
 
 	old_conf_init(&up, m->old.files, m->old.err);
 	up.said = m->old.said;
@@ -360,21 +389,17 @@ upstream(struct bit *b, const struct old_key *k)
 		    "agent.relay, as host:port, host:port");
 	for (s = up.sections; s != NULL; s = s->next)
 		for (n = s->sections; n != NULL; n = n->next) {
-			struct migrate_addr a = migrate_addr(value_or(n,
-			    "host", "127.0.0.1"), value_or(n, "port",
-			    "24224"));
-
-			migrate_options(m, n, "");
-			if (len + strlen(a.text) + 3 > sizeof(list))
-				continue;
-			len += (size_t)snprintf(list + len, sizeof(list) - len,
-			    "%s%s", len > 0 ? ", " : "", a.text);
-			output_tls(b, n, a.text);
+			add_node(b, n, list, sizeof(list));
+			if (has_tls(n))
+				tls = n;
 		}
-	if (len > 0) {
+	if (list[0] != '\0') {
 		migrate_say(m, k, "the nodes took turns; emplogd's are tried "
 		    "in order, the second when the first is lost");
-		(void)migrate_put(m, k, KEY_agent_relay, "%s", list);
+		if (tls != NULL)
+			output_tls(b, tls, list);
+		else
+			(void)migrate_put(m, k, KEY_agent_relay, "%s", list);
 		snprintf(b->to, sizeof(b->to), "%s", list);
 	}
 	old_conf_fini(&up);
@@ -439,6 +464,7 @@ output_hop(struct bit *b, const struct old_section *s)
 	bool forward = has_plugin(s, "forward");
 	struct migrate_addr a = migrate_addr(value_or(s, "host", "127.0.0.1"),
 	    value_or(s, "port", forward ? "24224" : "80"));
+	char peer[MIGRATE_TEXT + 8];
 
 	if (forward)
 		output_forward(b, s);
@@ -455,10 +481,14 @@ output_hop(struct bit *b, const struct old_section *s)
 	} else if (up != NULL && (m->roles & ROLE_AGENT)) {
 		upstream(b, up);
 	} else {
-		(void)migrate_put(m, &at, m->roles & ROLE_AGENT ?
-		    KEY_agent_relay : KEY_relay_next, "%s", a.text);
 		snprintf(b->to, sizeof(b->to), "%s", a.text);
-		output_tls(b, s, a.text);
+		snprintf(peer, sizeof(peer), "%s://%s", forward ? "tls" :
+		    "https", a.text);
+		if (has_tls(s))
+			output_tls(b, s, peer);
+		else
+			(void)migrate_put(m, &at, m->roles & ROLE_AGENT ?
+			    KEY_agent_relay : KEY_relay_next, "%s", a.text);
 	}
 }
 

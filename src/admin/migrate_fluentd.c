@@ -10,7 +10,7 @@
 
 struct fluentd {
 	struct migrate	*m;
-	bool		 backend;	/* one was taken */
+	bool		 next;		/* a next hop was found */
 	bool		 reached;	/* Fluent Bit's URI, by a match */
 	bool		 matches;
 	const char	*parse;		/* of the HTTP source, or NULL */
@@ -247,12 +247,15 @@ inner(struct fluentd *f, const struct old_section *s, bool listens)
 
 /* ---- sources ---- */
 
+/* Did it ask who comes. */
 static bool
-is_loopback(const char *host)
+is_secured(const struct old_section *s)
 {
-	return (strncmp(host, "127.", 4) == 0 &&
-	    strspn(host, "0123456789.") == strlen(host)) ||
-	    strcmp(host, "::1") == 0 || strcmp(host, "localhost") == 0;
+	const struct old_section *c = child(s, "transport"),
+	    *security = child(s, "security");
+
+	return (c != NULL && strncmp(c->arg, "tls", 3) == 0) ||
+	    (security != NULL && old_value(security, "shared_key") != NULL);
 }
 
 static void
@@ -263,7 +266,6 @@ source(struct fluentd *f, const struct old_section *s)
 	const char *host = old_value(s, "bind"), *port = old_value(s, "port");
 	const struct old_section *parse = child(s, "parse");
 	struct old_key at = migrate_at(s);
-	struct migrate_addr a;
 
 	if (!migrate_plugin_known(f->m, s))
 		return;
@@ -279,15 +281,12 @@ source(struct fluentd *f, const struct old_section *s)
 		host = "0.0.0.0";
 	if (port == NULL)
 		port = forward ? "24224" : "9880";
-	a = migrate_addr(host, port);
 	if (f->m->given[key])
 		migrate_say(f->m, &at, "a second one: emplogd listens at one "
 		    "address each for Forward and HTTP, and tells the two "
 		    "apart on either");
-	else if (migrate_put(f->m, &at, key, "%s", a.text) &&
-	    !is_loopback(host))
-		(void)migrate_put(f->m, &at, KEY_common_insecure_listen,
-		    "yes");
+	else
+		migrate_listen(f->m, &at, key, host, port, is_secured(s));
 }
 
 /* ---- filters ---- */
@@ -343,7 +342,6 @@ out_url(struct fluentd *f, const struct old_section *s, const char *key,
 
 	if (k == NULL)
 		return;
-	f->backend = true;
 	if (has_placeholder(k->value))
 		migrate_say(f->m, k, "a place that depends on the tag: emplogd "
 		    "has one endpoint, and exporter.dataset by environment");
@@ -369,15 +367,39 @@ out_http(struct fluentd *f, const struct old_section *s)
 		    "when nothing is said; emplogd keeps it and tries again");
 }
 
+/* s sends to this server. */
+static void
+next_hop(struct fluentd *f, const struct old_section *s,
+    const struct old_section *server)
+{
+	const char *host = old_value(server, "host"),
+	    *port = old_value(server, "port"),
+	    *way = old_value(s, "transport");
+	struct old_key at = name_at(server);
+	struct migrate_addr a;
+	char peer[MIGRATE_TEXT + 8];
+
+	a = migrate_addr(host != NULL ? host : "127.0.0.1", port != NULL ?
+	    port : "24224");
+	if (way == NULL || strcmp(way, "tls") != 0) {
+		(void)migrate_put(f->m, &at, KEY_relay_next, "%s", a.text);
+		return;
+	}
+	migrate_say(f->m, &at, "the way with TLS is a comment in [common]: "
+	    "nothing is sent in the clear instead");
+	snprintf(peer, sizeof(peer), "tls://%s", a.text);
+	migrate_hint(f->m, "relay.next", peer, "the old one used TLS on this "
+	    "way: so should this");
+	if (old_value(s, "tls_cert_path") != NULL)
+		migrate_hint(f->m, "common.tls_ca", old_value(s,
+		    "tls_cert_path"), "who signed the receiver's certificate");
+}
+
 static void
 out_forward(struct fluentd *f, const struct old_section *s)
 {
 	const struct old_section *c;
 	struct old_key at = migrate_at(s);
-	const char *host, *port;
-	bool tls = old_value(s, "transport") != NULL &&
-	    strcmp(old_value(s, "transport"), "tls") == 0;
-	char peer[MIGRATE_TEXT + 8];
 
 	if (old_value(s, "require_ack_response") == NULL)
 		migrate_say(f->m, &at, "without require_ack_response what was "
@@ -387,27 +409,14 @@ out_forward(struct fluentd *f, const struct old_section *s)
 		if (!is_name(c, "server"))
 			continue;
 		at = name_at(c);
-		host = old_value(c, "host");
-		port = old_value(c, "port");
-		if (f->m->given[KEY_relay_next]) {
+		if (f->next) {
 			migrate_say(f->m, &at, "a second receiver: relay.next "
 			    "is one; let two relays stand side by side, "
 			    "and agents name both");
 			continue;
 		}
-		(void)migrate_put(f->m, &at, KEY_relay_next, "%s",
-		    migrate_addr(host != NULL ? host : "127.0.0.1",
-		    port != NULL ? port : "24224").text);
-		snprintf(peer, sizeof(peer), "tls://%s",
-		    f->m->value[KEY_relay_next]);
-		if (!tls)
-			continue;
-		migrate_hint(f->m, "relay.next", peer, "the old one used TLS "
-		    "on this way: so should this");
-		if (old_value(s, "tls_cert_path") != NULL)
-			migrate_hint(f->m, "common.tls_ca", old_value(s,
-			    "tls_cert_path"), "who signed the receiver's "
-			    "certificate");
+		f->next = true;
+		next_hop(f, s, c);
 	}
 }
 
