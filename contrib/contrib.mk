@@ -23,9 +23,11 @@ NODE_TESTS = contrib/node/bench/bench.js contrib/node/test/agent.test.js \
 	contrib/node/test/encode.test.js contrib/node/test/encode_as_c.c \
 	contrib/node/test/ends.test.js contrib/node/test/http.test.js \
 	contrib/node/test/kit.js contrib/node/test/lane.test.js \
-	contrib/node/test/loggers.test.js contrib/node/test/package.test.js \
+	contrib/node/test/loggers.test.js contrib/node/test/musl_bridge.c \
+	contrib/node/test/package.test.js \
 	contrib/node/test/small-lane.js contrib/node/test/types/connector.ts
-EXTRA_DIST += $(NODE_FILES:%=contrib/node/%) $(NODE_TESTS) tests/part-node.sh
+EXTRA_DIST += $(NODE_FILES:%=contrib/node/%) $(NODE_TESTS) tests/part-node.sh \
+	tests/part-musl.sh
 
 # emplog-VERSION.tgz as npm wants it: everything under package/.
 dist-node:

@@ -100,8 +100,8 @@ test('by lane and by HTTP to the exported file, once each', { skip }, async (t) 
 		const c = await kit.child(`
 			for (let i = 0; i < 1000; i++)
 				logger.withJobContext('${how}-' + i).jobCompleted({ duration: i });
-			logger.flush().then(() => process.exit(0));
-			setTimeout(() => {}, 10000);`, { ...env, ...more });
+			const stay = setTimeout(() => {}, 10000);
+			logger.flush().then(() => clearTimeout(stay));`, { ...env, ...more });
 		assert.strictEqual(c.code, 0, c.err);
 		await kit.waitFor(`all by ${how}`, () => d.exported().length >= (how === 'lane' ? 1000 :
 			2000));
@@ -123,7 +123,7 @@ test('a killed worker is reported with its job', { skip }, async (t) => {
 	assert.strictEqual(c.signal, 'SIGKILL');
 	await kit.waitFor('worker_died', () => d.exported().some((r) =>
 		r.text.includes('worker_died') && r.text.includes('the-job')));
-	const ok = await kit.child('logger.info("a clean end"); process.exit(0);', env);
+	const ok = await kit.child('logger.info("a clean end");', env);
 	assert.strictEqual(ok.code, 0);
 	await kit.waitFor('the other', () => d.exported().some((r) => r.body === 'a clean end'));
 	assert.strictEqual(d.exported().filter((r) => r.text.includes('worker_died')).length, 1);
@@ -151,16 +151,16 @@ test('an agent that is killed and comes again costs no record', { skip }, async 
 test('test-connector-logging.js says where each event arrived', { skip }, async (t) => {
 	const { d, env } = await daemon(t);
 	const script = path.join(kit.PACKAGE, 'test-connector-logging.js');
-	const r = await kit.run(process.execPath, [script, `--emplogd=${EMPLOGD}`], env);
+	const r = await kit.run(kit.NODE, [script, `--emplogd=${EMPLOGD}`], env);
 	assert.strictEqual(r.code, 0, r.out + r.err);
 	assert.match(r.out, /job_received +.*in the lane/);
 	assert.match(r.out, /job_failed +.*in the lane/);
-	const h = await kit.run(process.execPath, [script, `--relay=http://127.0.0.1:${d.relayHttp}`],
+	const h = await kit.run(kit.NODE, [script, `--relay=http://127.0.0.1:${d.relayHttp}`],
 		{ ...env, EMPLOG_ADDON: '0' });
 	assert.strictEqual(h.code, 0, h.out + h.err);
 	assert.match(h.out, /job_completed +.*taken by http/);
 	assert.match(h.out, /POST \/test +.*200/);
-	const none = await kit.run(process.execPath, [script], { EMPLOG_ADDON: '0',
+	const none = await kit.run(kit.NODE, [script], { EMPLOG_ADDON: '0',
 		FLUENT_BIT_HOST: '127.0.0.1', FLUENT_BIT_PORT: '9' });
 	assert.strictEqual(none.code, 1);
 	assert.match(none.out, /NOT delivered/);

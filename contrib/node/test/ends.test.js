@@ -13,6 +13,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const kit = require('./kit');
 
+const skip = kit.ofNode;
 const RUNS = Number(process.env.EMPLOG_RUNS ?? 100);
 
 // Numbers records and says in a file which one was written last.
@@ -47,7 +48,7 @@ async function many(name, runs, script, args, check) {
 	console.log(`# ${name}: ${runs} runs`);
 }
 
-test('process.exit(): clean', () => many('exit', RUNS, 'process.exit(3);', [], (r, lane) => {
+test('process.exit(): clean', { skip }, () => many('exit', RUNS, 'process.exit(3);', [], (r, lane) => {
 	assert.strictEqual(r.code, 3);
 	assert.strictEqual(lane.closed, 1);
 }));
@@ -83,7 +84,7 @@ test('an uncaught exception: it is the last record', () => many('uncaught', RUNS
 		assert.match(r.err, /TypeError: the reason/);
 	}));
 
-test('an unhandled rejection as well', () => many('rejection', Math.ceil(RUNS / 10),
+test('an unhandled rejection as well', { skip }, () => many('rejection', Math.ceil(RUNS / 10),
 	'Promise.reject(new Error("why"));', [], (r, lane, all) => {
 		assert.strictEqual(r.code, 1);
 		assert.strictEqual(all.at(-1).error, 'why');
@@ -115,7 +116,7 @@ test('the end of the loop: clean, and nothing keeps it from ending', () =>
 		assert.strictEqual(lane.closed, 1);
 	}));
 
-test('out of heap', () => many('out of heap', Math.ceil(RUNS / 10),
+test('out of heap', { skip }, () => many('out of heap', Math.ceil(RUNS / 10),
 	'const all = []; for (;;) { put(); for (let i = 0; i < 1000; i++) all.push({ i }); }',
 	['--max-old-space-size=16'], (r, lane) => {
 		assert.strictEqual(r.signal, 'SIGABRT');

@@ -14,6 +14,9 @@ const { spawn } = require('node:child_process');
 const { createRequire } = require('node:module');
 
 const PACKAGE = process.env.EMPLOG_PACKAGE ?? path.join(__dirname, '..');
+// What runs the children: another runtime of JavaScript than the tests' own.
+const NODE = process.env.EMPLOG_NODE ?? process.execPath;
+const ofNode = NODE === process.execPath ? false : 'of Node alone';
 const BUILD = process.env.BUILD_DIR ?? '';
 const SRC = path.join(__dirname, '..', '..', '..');
 
@@ -225,7 +228,7 @@ function child(script, env, args = [], ms = 60000) {
 	const head = 'const emplog = require(process.env.EMPLOG_PACKAGE);' +
 	    'const logger = new emplog.ConnectorLogger({ machineId: "m", workerId: "w", ' +
 	    'serviceType: "rest", connectorId: "c" });\n';
-	return run(process.execPath, [...args, '-e', head + script], env, ms);
+	return run(NODE, [...args, '-e', head + script], env, ms);
 }
 
 function run(command, args, env, ms = 60000, options = {}) {
@@ -261,5 +264,5 @@ function random(name) {
 	};
 }
 
-module.exports = { PACKAGE, BUILD, SRC, AGENT_AT, scratch, ring, envOf, need, waitFor, records,
+module.exports = { PACKAGE, NODE, ofNode, BUILD, SRC, AGENT_AT, scratch, ring, envOf, need, waitFor, records,
 	lane, lanes, read, word, drain, retire, child, run, random };

@@ -437,13 +437,13 @@ test('the lane of a worker thread that was first stays for the others', async ()
 		}`;
 	const file = path.join(kit.scratch(), 'threads.js');
 	fs.writeFileSync(file, code);
-	const r = await kit.run(process.execPath, [file], { EMPLOG_RING_DIR: dir });
+	const r = await kit.run(kit.NODE, [file], { EMPLOG_RING_DIR: dir });
 	assert.strictEqual(r.code, 0, r.err);
 	assert.deepStrictEqual(kit.read(dir).map((x) => x.message), ['thread 1', 'thread 2']);
 	assert.ok(kit.lanes(dir).every((l) => l.closed === 1 && !(l.flags & 4)));
 });
 
-test('cluster and children have lanes of their own', async () => {
+test('cluster and children have lanes of their own', { skip: kit.ofNode }, async () => {
 	const dir = kit.ring();
 	const file = path.join(kit.scratch(), 'cluster.js');
 	fs.writeFileSync(file, `
@@ -453,7 +453,7 @@ test('cluster and children have lanes of their own', async () => {
 		l.info(cluster.isPrimary ? 'primary' : 'child');
 		if (cluster.isPrimary) for (let i = 0; i < 3; i++) cluster.fork();
 		else process.exit(0);`);
-	const r = await kit.run(process.execPath, [file], { EMPLOG_RING_DIR: dir });
+	const r = await kit.run(kit.NODE, [file], { EMPLOG_RING_DIR: dir });
 	assert.strictEqual(r.code, 0, r.err);
 	const lanes = kit.lanes(dir);
 	assert.strictEqual(lanes.length, 4);
@@ -505,7 +505,7 @@ test('a reader of stdout that does not read holds nobody up', async () => {
 				emplog.stats().console)); process.exit(0); } };
 		go();`);
 	const { spawn } = require('node:child_process');
-	const p = spawn(process.execPath, [file], { env: kit.envOf({ EMPLOG_RING_DIR: dir }),
+	const p = spawn(kit.NODE, [file], { env: kit.envOf({ EMPLOG_RING_DIR: dir }),
 		stdio: ['ignore', 'pipe', 'pipe'] });
 	let err = '';
 	p.stderr.on('data', (d) => { err += d; });	// and nobody reads stdout

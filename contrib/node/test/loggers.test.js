@@ -183,7 +183,7 @@ test('the guide\'s connector compiles and its output is JavaScript that runs', {
 		new YourConnector('c1').processJob({ id: 'job-1', payload: {} });`);
 	fs.writeFileSync(path.join(dir, 'connector.js'), fs.readFileSync(path.join(dir,
 		'connector.js'), 'utf8').replace('emplog/pino.js', 'emplog/pino'));
-	const r = await kit.run(process.execPath, ['run.js'], { EMPLOG_RING_DIR: ring }, 20000,
+	const r = await kit.run(kit.NODE, ['run.js'], { EMPLOG_RING_DIR: ring }, 20000,
 		{ cwd: dir });
 	assert.strictEqual(r.code, 0, r.err);
 	assert.strictEqual(kit.read(ring).find((x) => x.job_id === 'job-1').event_type, 'job_received');
@@ -196,7 +196,7 @@ test('it can be imported', async () => {
 		if (emplog.ConnectorLogger !== ConnectorLogger || !EmplogTransport) process.exit(1);
 		new ConnectorLogger({}).info('esm');`);
 	const ring = kit.ring();
-	const r = await kit.run(process.execPath, [file], { EMPLOG_RING_DIR: ring });
+	const r = await kit.run(kit.NODE, [file], { EMPLOG_RING_DIR: ring });
 	assert.strictEqual(r.code, 0, r.err);
 	assert.strictEqual(kit.read(ring)[0].message, 'esm');
 });
