@@ -4,7 +4,7 @@
  * Claims: however a worker ends, the record it wrote last is in its lane:
  * exit, abort, SIGKILL, an uncaught exception, out of heap, a thread's
  * terminate(); and the lane says whether the end was a clean one.
- * EMPLOG_RUNS: how often each (the slow ones a tenth of it).
+ * EMPLOG_RUNS: how often each of those.
  */
 
 const assert = require('node:assert');
@@ -116,7 +116,7 @@ test('the end of the loop: clean, and nothing keeps it from ending', () =>
 		assert.strictEqual(lane.closed, 1);
 	}));
 
-test('out of heap', { skip }, () => many('out of heap', Math.ceil(RUNS / 10),
+test('out of heap', { skip }, () => many('out of heap', RUNS,
 	'const all = []; for (;;) { put(); for (let i = 0; i < 1000; i++) all.push({ i }); }',
 	['--max-old-space-size=16'], (r, lane) => {
 		assert.strictEqual(r.signal, 'SIGABRT');
