@@ -16,7 +16,8 @@ NODE_SHM = shm/console.c shm/emplog.h shm/encode.c shm/encode.h shm/ident.c \
 NODE_FILES = README.md binding.gyp index.d.ts index.js index.mjs install.js \
 	package.json pino.d.ts test-connector-logging.js winston.d.ts \
 	lib/addon.js lib/console.js lib/core.js lib/encode.js lib/http.js \
-	lib/logger.js lib/names.js lib/pino.js lib/place.js lib/schemas.js \
+	lib/lane.js lib/logger.js lib/names.js lib/pino.js lib/place.js \
+	lib/record.js lib/schemas.js \
 	lib/settle.js lib/tame.js lib/text.js lib/trace.js lib/winston.js \
 	src/addon.c
 NODE_TESTS = contrib/node/bench/bench.js contrib/node/test/agent.test.js \

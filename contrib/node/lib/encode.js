@@ -3,7 +3,7 @@
 /*
  * encode.js - a tame record as msgpack or JSON, by the rules of shm/encode.c
  *
- * The long way, for what lib/lane.js cannot write as it goes: everything is
+ * The long way, for what lib/place.js cannot write as it goes: everything is
  * known beforehand, so that strings can be cut until the record fits.
  */
 

@@ -100,7 +100,7 @@ class Shared {
 			values.job_status = k.status;
 		values.component = 'connector';
 		for (const key of Object.keys(this.identity)) {
-			if (core.core.laneIdentity[key] !== this.identity[key])
+			if (core.lane.identity[key] !== this.identity[key])
 				values[key] = this.identity[key];
 		}
 		values.source = this.source;
@@ -109,8 +109,8 @@ class Shared {
 	}
 
 	template(n) {
-		if (this.generation !== core.core.generation) {
-			this.generation = core.core.generation;
+		if (this.generation !== core.lane.generation) {
+			this.generation = core.lane.generation;
 			this.templates = KINDS.map((k) => core.template(k, this.values(k)));
 		}
 		return this.templates[n];

@@ -19,7 +19,7 @@ const SPELLING = {
 };
 const RULE_JOB = 1;		// left out where the context has a job
 const RULE_TIMED = 2;		// the caller measured himself
-const RULE_LONG = 3;		// lib/core.js looks at it
+const RULE_LONG = 3;		// lib/record.js looks at it
 const RULES = { job_id: RULE_JOB, duration: RULE_TIMED, queue_ms: RULE_TIMED,
 	traceparent: RULE_LONG };
 

@@ -46,11 +46,11 @@ class PinoStream extends Writable {
 	}
 
 	#template(level) {
-		if (this.#generation !== core.core.generation) {
-			this.#generation = core.core.generation;
+		if (this.#generation !== core.lane.generation) {
+			this.#generation = core.lane.generation;
 			const values = {};
 			for (const key of Object.keys(this.#shared.identity)) {
-				if (core.core.laneIdentity[key] !== this.#shared.identity[key])
+				if (core.lane.identity[key] !== this.#shared.identity[key])
 					values[key] = this.#shared.identity[key];
 			}
 			values.source = 'pino';
@@ -95,7 +95,7 @@ class PinoStream extends Writable {
 				this.#rest = '';
 			}
 		} catch {
-			core.core.lost[2]++;
+			core.lane.lost[2]++;
 		}
 		callback(null);
 	}

@@ -305,7 +305,7 @@ function putId(p, jobId) {
 }
 
 /*
- * template: {first, second, pairs} as lib/core.js makes it; message is only
+ * template: {first, second, pairs} as lib/record.js makes it; message is only
  * looked at when second is not null.  fields: how a name is written, by a
  * function of lib/names.js.  Returns how many bytes lie at start, or -1.
  */

@@ -57,15 +57,15 @@ class EmplogTransport extends Writable {
 	}
 
 	#template(level, loggerName) {
-		if (this.#generation !== core.core.generation) {
-			this.#generation = core.core.generation;
+		if (this.#generation !== core.lane.generation) {
+			this.#generation = core.lane.generation;
 			this.#names.clear();
 		}
 		let list = this.#names.get(loggerName);
 		if (list === undefined) {
 			const values = {};
 			for (const key of Object.keys(this.#shared.identity)) {
-				if (core.core.laneIdentity[key] !== this.#shared.identity[key])
+				if (core.lane.identity[key] !== this.#shared.identity[key])
 					values[key] = this.#shared.identity[key];
 			}
 			values.source = 'winston-logger';
@@ -126,7 +126,7 @@ class EmplogTransport extends Writable {
 			if (this.#wanted(info))
 				this.#take(info);
 		} catch {
-			core.core.lost[2]++;	// somebody's format threw
+			core.lane.lost[2]++;	// somebody's format threw
 		}
 		if (callback)
 			callback(null);

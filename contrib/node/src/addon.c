@@ -21,9 +21,9 @@
 #include "shm/ident.h"
 #include "shm/loan.h"
 
-/* lib/core.js says an event as 1, 2 or 3; 0 is none. */
+/* lib/lane.js says an event as 1, 2 or 3; 0 is none. */
 _Static_assert(JOBS_RECEIVED == 0 && JOBS_STARTED == 1 && JOBS_ENDED == 2,
-    "the events of lib/core.js");
+    "the events of lib/lane.js");
 
 #define WRITE_MAX	4096u	/* of one say() */
 
