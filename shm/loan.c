@@ -111,6 +111,7 @@ lane_open(struct loan *l)
 		.identity = c->identity,
 		.identity_len = c->identity_len,
 	};
+	uint64_t room = conf.ring_max;
 	int r;
 
 	if (first && c->state_dir[0] != '\0')
@@ -121,6 +122,14 @@ lane_open(struct loan *l)
 		conf.flags |= LANE_F_EXTRA;
 	}
 	r = writer_open(&l->lane.w, &conf);
+	if (r == -ENOSPC && !first) {
+		/* Borrowers cannot share as the threads of pool.c do. */
+		conf.ring_max = room - room / 8;
+		conf.lane_bytes = LANE_DATA_MIN;
+		if (c->state_dir[0] != '\0')
+			conf.state_dir = c->state_dir;
+		r = writer_open(&l->lane.w, &conf);
+	}
 	if (r < 0)
 		return r;
 	l->forked = false;

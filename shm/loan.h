@@ -12,7 +12,9 @@
  *           while the borrower may still write to it.
  *
  * The first lane of the process holds the jobs in progress.  It stays when
- * its borrower goes and others remain: the next one gets it.
+ * its borrower goes and others remain: the next one gets it.  The others may
+ * fill half of the ring; beyond that their lanes are of the least size, the
+ * last eighth is left to other processes, and then they lie on the disk.
  *
  * A borrower writes whole records, ENCODE_HEAD as in encode.h, behind each
  * other's end: at loan_at(), at most loan_room() bytes.  The time in it is

@@ -8,9 +8,11 @@
  * first lane; the lane is closed cleanly, unless jobs are left.
  */
 
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "shm/loan.h"
+#include "shm/ring.h"
 #include "tests/shm_kit.h"
 
 static struct pool_conf conf;
@@ -385,6 +387,64 @@ START_TEST(borrowers_beyond_the_most_are_told)
 }
 END_TEST
 
+/* A lane of 64 KiB has as much again for control. */
+START_TEST(beyond_half_a_ring_lanes_are_small_but_there)
+{
+	struct loan *l[LOANS_MAX], *more = NULL;
+	uint64_t bytes, least = 0;
+	unsigned i;
+
+	conf.ring_max = 16u << 20;
+	conf.lane_bytes = 1u << 20;
+	for (i = 0; i < 33; i++) {
+		ck_assert_int_eq(loan_open(&l[i], &conf), 0);
+		(void)loan_data(l[i], &bytes);
+		ck_assert_uint_eq(put(l[i], 100), 0);
+		least += bytes == LANE_DATA_MIN;
+	}
+	ck_assert_uint_gt(least, 16);
+	ck_assert_uint_lt(least, 32);
+	/* And others find room when they have taken all they may. */
+	conf.ring_max = 6u << 20;
+	for (i = 0; i < 33; i++)
+		loan_close(&l[i], true);
+	kit_clean();
+	kit_ring();
+	snprintf(conf.ring_dir, sizeof(conf.ring_dir), "%s", kit_dir);
+	for (i = 0; i < LOANS_MAX && loan_open(&l[i], &conf) == 0; i++)
+		continue;
+	ck_assert_uint_gt(i, 20);
+	ck_assert_uint_lt(i, LOANS_MAX);
+	ck_assert_uint_le(ring_used(conf.sys, kit_dir),
+	    conf.ring_max - conf.ring_max / 8);
+	ck_assert_int_eq(loan_open(&more, &conf), -ENOSPC);
+	while (i-- > 0)
+		loan_close(&l[i], true);
+	kit_clean();
+}
+END_TEST
+
+START_TEST(without_room_in_the_ring_lanes_are_on_the_disk)
+{
+	struct loan *l[2];
+	unsigned i;
+
+	conf.ring_max = 2 * (LANE_CONTROL_BYTES + LANE_DATA_MIN);
+	snprintf(conf.state_dir, sizeof(conf.state_dir), "%s/state", kit_dir);
+	for (i = 0; i < 2; i++) {
+		ck_assert_int_eq(loan_open(&l[i], &conf), 0);
+		if (i == 0)
+			ck_assert_int_eq(mkdir(conf.state_dir, 0700), 0);
+		ck_assert_int_eq(put(l[i], 100), 0);
+	}
+	ck_assert_ptr_null(strstr(loan_path(l[0]), "/state/ring/"));
+	ck_assert_ptr_nonnull(strstr(loan_path(l[1]), "/state/ring/"));
+	for (i = 0; i < 2; i++)
+		loan_close(&l[i], true);
+	kit_clean();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -404,6 +464,8 @@ main(void)
 	tcase_add_test(tc, jobs_of_any_borrower_are_in_the_first_lane);
 	tcase_add_test(tc, an_end_with_a_job_left_is_not_clean);
 	tcase_add_test(tc, borrowers_beyond_the_most_are_told);
+	tcase_add_test(tc, beyond_half_a_ring_lanes_are_small_but_there);
+	tcase_add_test(tc, without_room_in_the_ring_lanes_are_on_the_disk);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);

@@ -129,6 +129,58 @@ test('a killed worker is reported with its job', { skip }, async (t) => {
 	assert.strictEqual(d.exported().filter((r) => r.text.includes('worker_died')).length, 1);
 });
 
+// 66 of them have had a lane in the end: more than a process has at a time.
+const THREADS = `
+	const { Worker } = require('worker_threads');
+	const code = 'const { ConnectorLogger } = require(process.env.EMPLOG_PACKAGE);' +
+		'const { workerData: { shared, name } } = require("worker_threads");' +
+		'const l = new ConnectorLogger({}, { http: false, laneBytes: 1048576 });' +
+		'if (!l.state.startsWith("lane")) throw new Error(l.state);' +
+		'const a = new Int32Array(shared);' +
+		'for (let n = 0; ; n++) { l.warn("t", { mark: name + "-" + n + "." });' +
+		'Atomics.store(a, 0, n); Atomics.wait(a, 1, 0, 1); }';
+	const mapped = () => require('fs').readFileSync('/proc/self/maps', 'utf8').split('\\n')
+		.filter((l) => l.includes('.lane')).length;
+	const start = (name) => {
+		const shared = new SharedArrayBuffer(8);
+		return { name, a: new Int32Array(shared), w: new Worker(code, { eval: true,
+			workerData: { shared, name } }) };
+	};
+	(async () => {
+		logger.info('main');
+		const before = mapped(), last = {};
+		for (let round = 0; round < 2; round++) {
+			const all = Array.from({ length: 32 }, (_, i) => start(round + '-' + i));
+			while (!all.every((x) => Atomics.load(x.a, 0) >= 20))
+				await new Promise((resolve) => setTimeout(resolve, 2));
+			if (emplog.stats().lanes !== 33)
+				throw new Error(emplog.stats().lanes + ' lanes');
+			await Promise.all(all.map((x) => x.w.terminate()));
+			for (const x of all)
+				last[x.name] = Atomics.load(x.a, 0);
+		}
+		process.stdout.write(JSON.stringify({ last, before, after: mapped(),
+			refused: emplog.stats().refused }));
+	})();`;
+
+test('32 threads that are terminated: a lane each, the last record, no lane left', { skip },
+	async (t) => {
+		const { d, env, ring } = await daemon(t);
+		const c = await kit.child(THREADS, { ...env, EMPLOGD_COMMON_RING_MAX: '32M' });
+		assert.strictEqual(c.code, 0, c.err);
+		const { last, before, after, refused } = JSON.parse(c.out);
+		assert.strictEqual(Object.keys(last).length, 64);
+		assert.strictEqual(refused, 0);
+		assert.strictEqual(after, before);
+		const missing = () => {
+			const text = new Set(d.exported().flatMap((r) => r.text.match(/\d-\d+-\d+\./) ?? []));
+			return Object.entries(last).filter(([name, n]) => !text.has(`${name}-${n}.`));
+		};
+		await kit.waitFor('the last of each', () => missing().length === 0);
+		await kit.waitFor('no lane is left but the agent\'s own', () =>
+			kit.lanes(ring).length === 1);
+	});
+
 test('an agent that is killed and comes again costs no record', { skip }, async (t) => {
 	const { d, env } = await daemon(t);
 	const run = kit.child(`
