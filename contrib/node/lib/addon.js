@@ -19,7 +19,7 @@ function loadAddon() {
 		return { addon, error: '' };
 	} catch (e) {
 		return { addon: null, error: e.code === 'MODULE_NOT_FOUND' ?
-		    'the addon was not built: npm install found no compiler' :
+		    'the addon was not built: npm install found no compiler, or ran no scripts' :
 		    `the addon does not load: ${String(e.message).split('\n')[0]}` };
 	}
 }

@@ -217,9 +217,37 @@ test('console fallback: what HTTP does not take is printed on stderr', async () 
 	const c = await kit.child(`logger.error('nobody takes this', { token: 'abc' });
 		process.exit(0);`, { ...NO_ADDON, FLUENT_BIT_PORT: '9', EMPLOG_CONSOLE: 'fallback' });
 	assert.match(c.err, /"message":"nobody takes this".*"token":"\[redacted\]"/);
-	const off = await kit.child('new emplog.ConnectorLogger({}, { http: false }).warn("w");',
-		{ ...NO_ADDON, FLUENT_BIT_PORT: '9', EMPLOG_CONSOLE: 'fallback' });
-	assert.strictEqual(off.code, 0);
+	const env = { ...NO_ADDON, FLUENT_BIT_PORT: '9', EMPLOG_CONSOLE: 'fallback' };
+	const off = await kit.run(kit.NODE, ['-e', `const { ConnectorLogger } =
+		require(process.env.EMPLOG_PACKAGE);
+		const l = new ConnectorLogger({}, { http: false });
+		l.info('to the console alone');
+		process.stdout.write(l.state);`], env);
+	assert.strictEqual(off.code, 0, off.err);
+	assert.strictEqual(off.out, 'console: EMPLOG_ADDON is 0');
+	assert.match(off.err, / INFO to the console alone /);
+});
+
+test('the circuit is in the state: open and why, closed when they are taken', async (t) => {
+	let posts = 0;
+	const r = await receiver(t, () => (++posts <= 6 ? 500 : 201));
+	const c = await kit.child(`
+		const seen = new Set();
+		logger.info('waits');
+		const look = () => {
+			seen.add(logger.state.replace(/^.*circuit /, ''));
+			if (emplog.stats().http.sent === 1) {
+				process.stdout.write(JSON.stringify({ seen: [...seen], now: logger.state }));
+				return;
+			}
+			logger.flush(1);	// without waiting out its waits
+			setTimeout(look, 5);
+		};
+		look();`, { ...NO_ADDON, FLUENT_BIT_PORT: r.port });
+	assert.strictEqual(c.code, 0, c.err);
+	const { seen, now } = JSON.parse(c.out);
+	assert.ok(seen.includes('open, answer 500'), c.out);
+	assert.match(now, /circuit closed$/);
 });
 
 test('1,000,000 calls in a tick by HTTP: bounded memory', async () => {

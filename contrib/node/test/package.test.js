@@ -2,8 +2,9 @@
 'use strict';
 /*
  * Claims: the package carries the lane's sources as they are in shm/; npm
- * install works without a network, with a compiler and with none, and what it
- * installed works; node-gyp makes the addon as well.
+ * install works without a network, with a compiler and with none, without
+ * headers, without its scripts, as root and not, and what it installed works;
+ * node-gyp makes the addon as well.
  * EMPLOG_TGZ: the package as make dist-node made it.
  */
 
@@ -33,12 +34,19 @@ function onlyNode() {
 	return dir;
 }
 
-async function install(env) {
+// more: of npm; inside: of unshare, before anything runs; user: not root.
+async function install(env, { more = [], inside = '', user } = {}) {
 	const dir = kit.scratch();
 	fs.writeFileSync(path.join(dir, 'package.json'), '{"name":"app","version":"1.0.0"}');
-	const r = await kit.run(process.execPath, [NPM, 'install', '--offline', '--no-audit',
-		'--no-fund', '--foreground-scripts', TGZ], { npm_config_cache: path.join(dir, 'cache'),
-		...env }, 120000, { cwd: dir });
+	const npm = [NPM, 'install', '--offline', '--no-audit', '--no-fund',
+		'--foreground-scripts', ...more, TGZ];
+	const command = inside === '' ? [process.execPath, ...npm] :
+	    ['unshare', '-mn', 'sh', '-ec', `${inside}; exec "$@"`, 'sh', process.execPath, ...npm];
+	const id = user === undefined ? {} : { uid: user, gid: user };
+	if (user !== undefined)
+		fs.chownSync(dir, user, user);
+	const r = await kit.run(command[0], command.slice(1), { npm_config_cache:
+		path.join(dir, 'cache'), ...env }, 120000, { cwd: dir, ...id });
 	assert.strictEqual(r.code, 0, `${r.out}\n${r.err}`);
 	return { ...r, dir, package: path.join(dir, 'node_modules/emplog') };
 }
@@ -99,12 +107,51 @@ test('installed without a compiler: HTTP, said once and in the state', { skip },
 	server.closeAllConnections();
 });
 
-test('a compiler that fails, scripts not run: it installs all the same', { skip }, async () => {
+// What stands in for the addon says so itself.
+async function stateOf(pkg, more = {}) {
+	const c = await kit.child('process.stdout.write(logger.state);', { EMPLOG_PACKAGE: pkg,
+		EMPLOG_RING_DIR: kit.ring(), FLUENT_BIT_PORT: '9', ...more });
+	assert.strictEqual(c.code, 0, c.err);
+	return c.out;
+}
+
+test('a compiler that fails: it installs all the same', { skip }, async () => {
 	const bad = kit.scratch();
 	fs.writeFileSync(path.join(bad, 'cc'), '#!/bin/sh\necho broken >&2\nexit 1\n', { mode: 0o755 });
 	const r = await install({ CC: path.join(bad, 'cc') });
 	assert.match(r.said + r.out, /no addon, records go by HTTP/);
 	assert.ok(!fs.existsSync(path.join(r.package, 'build/Release/emplog.node')));
+	assert.match(await stateOf(r.package), /^http /);
+});
+
+test('scripts not run: HTTP, until npm rebuild', { skip }, async () => {
+	const r = await install({}, { more: ['--ignore-scripts'] });
+	assert.doesNotMatch(r.said + r.out, /emplog: /);
+	assert.match(await stateOf(r.package), /^http .*the addon was not built: .*ran no scripts\)/);
+	const again = await kit.run(process.execPath, [NPM, 'rebuild', '--foreground-scripts', 'emplog'],
+		{ npm_config_cache: path.join(r.dir, 'cache') }, 120000, { cwd: r.dir });
+	assert.strictEqual(again.code, 0, again.err);
+	assert.match(await stateOf(r.package), /^lane /);
+});
+
+const root = process.getuid() === 0 ? false : 'needs to be root';
+
+test('without Node\'s headers and a network: HTTP', { skip: skip || root }, async () => {
+	const prefix = path.dirname(path.dirname(fs.realpathSync(process.execPath)));
+	const dirs = [path.join(prefix, 'include/node'), '/usr/include/node',
+		'/usr/local/include/node', '/usr/include/nodejs'].filter((d) => fs.existsSync(d));
+	const hide = [...new Set(dirs)].map((d) => `mount -t tmpfs none ${d}`).join('; ');
+	const r = await install({}, { inside: hide || ':' });
+	assert.match(r.said + r.out, /emplog: no addon, records go by HTTP/);
+	assert.match(await stateOf(r.package), /^http /);
+});
+
+test('installed by somebody who is not root: a lane', { skip: skip || root }, async () => {
+	const user = 65534;
+	const r = await install({ HOME: '/nonexistent' }, { user });
+	assert.match(r.said + r.out, /emplog: made build\/Release\/emplog\.node/);
+	assert.strictEqual(fs.statSync(path.join(r.package, 'build/Release/emplog.node')).uid, user);
+	assert.match(await stateOf(r.package), /^lane /);
 });
 
 test('node-gyp makes it as well', { skip }, async (t) => {
