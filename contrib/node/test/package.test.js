@@ -38,13 +38,15 @@ function onlyNode() {
 async function install(env, { more = [], inside = '', user } = {}) {
 	const dir = kit.scratch();
 	fs.writeFileSync(path.join(dir, 'package.json'), '{"name":"app","version":"1.0.0"}');
+	const tgz = path.join(dir, 'emplog.tgz');	// where a user may read it
+	fs.copyFileSync(TGZ, tgz);
 	const npm = [NPM, 'install', '--offline', '--no-audit', '--no-fund',
-		'--foreground-scripts', ...more, TGZ];
+		'--foreground-scripts', ...more, tgz];
 	const command = inside === '' ? [process.execPath, ...npm] :
 	    ['unshare', '-mn', 'sh', '-ec', `${inside}; exec "$@"`, 'sh', process.execPath, ...npm];
 	const id = user === undefined ? {} : { uid: user, gid: user };
-	if (user !== undefined)
-		fs.chownSync(dir, user, user);
+	for (const f of user === undefined ? [] : [dir, path.join(dir, 'package.json'), tgz])
+		fs.chownSync(f, user, user);
 	const r = await kit.run(command[0], command.slice(1), { npm_config_cache:
 		path.join(dir, 'cache'), ...env }, 120000, { cwd: dir, ...id });
 	assert.strictEqual(r.code, 0, `${r.out}\n${r.err}`);
