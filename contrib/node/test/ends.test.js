@@ -48,10 +48,11 @@ async function many(name, runs, script, args, check) {
 	console.log(`# ${name}: ${runs} runs`);
 }
 
-test('process.exit(): clean', { skip }, () => many('exit', RUNS, 'process.exit(3);', [], (r, lane) => {
-	assert.strictEqual(r.code, 3);
-	assert.strictEqual(lane.closed, 1);
-}));
+test('process.exit(): clean', { skip }, () =>
+	many('exit', RUNS, 'process.exit(3);', [], (r, lane) => {
+		assert.strictEqual(r.code, 3);
+		assert.strictEqual(lane.closed, 1);
+	}));
 
 test('process.exit() with a job left: not clean, the job is named', () =>
 	many('exit with a job', Math.ceil(RUNS / 10),

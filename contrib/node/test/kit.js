@@ -264,5 +264,5 @@ function random(name) {
 	};
 }
 
-module.exports = { PACKAGE, NODE, ofNode, BUILD, SRC, AGENT_AT, scratch, ring, envOf, need, waitFor, records,
-	lane, lanes, read, word, drain, retire, child, run, random };
+module.exports = { PACKAGE, NODE, ofNode, BUILD, SRC, AGENT_AT, scratch, ring, envOf, need, waitFor,
+	records, lane, lanes, read, word, drain, retire, child, run, random };
