@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-# examples.mk - five example connectors and the counter of the demo
+# examples.mk - five example connectors, in C and in TypeScript, and the
+# counter of the demo
 
 examples_programs = contrib/examples/comfyui contrib/examples/openai \
 	contrib/examples/a1111 contrib/examples/simulation \
@@ -21,3 +22,17 @@ contrib_examples_count_SOURCES = contrib/examples/count.c
 contrib_examples_count_LDADD = $(JANSSON_LIBS)
 
 EXTRA_DIST += contrib/demo.sh contrib/check.sh contrib/packages.sh
+
+# The same five in TypeScript, compiled against the package; wants npm.
+examples-node: dist-node
+	sh $(top_srcdir)/contrib/examples/node/make.sh $(top_srcdir) \
+	    emplog-$(PACKAGE_VERSION).tgz examples-node
+clean-local: clean-examples-node
+clean-examples-node:
+	rm -rf examples-node
+.PHONY: examples-node clean-examples-node
+EXAMPLES_NODE = make.sh package.json tsconfig.json \
+	src/comfyui.ts src/connector.ts src/http.ts src/main.ts \
+	src/numbered.ts src/simulation.ts src/trace.ts src/websocket.ts \
+	fakes/comfyui.ts fakes/fake.ts
+EXTRA_DIST += $(EXAMPLES_NODE:%=contrib/examples/node/%)
