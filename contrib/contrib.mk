@@ -21,7 +21,7 @@ NODE_FILES = README.md binding.gyp index.d.ts index.js index.mjs install.js \
 	lib/settle.js lib/tame.js lib/text.js lib/trace.js lib/winston.js \
 	src/addon.c
 NODE_TESTS = contrib/node/bench/bench.js contrib/node/test/agent.test.js \
-	contrib/node/test/encode.test.js contrib/node/test/encode_as_c.c \
+	contrib/node/test/daemon.js contrib/node/test/encode.test.js contrib/node/test/encode_as_c.c \
 	contrib/node/test/ends.test.js contrib/node/test/http.test.js \
 	contrib/node/test/kit.js contrib/node/test/lane.test.js \
 	contrib/node/test/loggers.test.js contrib/node/test/musl_bridge.c \
