@@ -19,8 +19,8 @@ written() {
 	find Makefile.am configure.ac autogen.sh shm src roles man contrib \
 	    tests -type f ! -path '*/golden/*' ! -path '*/corpus/*' \
 	    ! -path '*/otlp-modules/*' \
-	    \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o -name '*.js' -o -name '*.ts' \
-	    -o -name '*.awk' -o -name '*.mk' -o -name '*.def' \
+	    \( -name '*.[ch]' -o -name '*.sh' -o -name '*.py' -o -name '*.js' \
+	    -o -name '*.ts' -o -name '*.awk' -o -name '*.mk' -o -name '*.def' \
 	    -o -name '*.map' -o -name '*.am' -o -name '*.ac' \
 	    -o -name '*.[1-8]' -o -name '*.in' -o -name '*.conf' \
 	    -o -name '*.service' -o -name '*.socket' -o -name '*.tmpfiles' -o -name '*.sysusers' \)

@@ -32,7 +32,9 @@ clean-examples-node:
 	rm -rf examples-node
 .PHONY: examples-node clean-examples-node
 EXAMPLES_NODE = make.sh package.json tsconfig.json \
-	src/comfyui.ts src/connector.ts src/http.ts src/main.ts \
-	src/numbered.ts src/simulation.ts src/trace.ts src/websocket.ts \
-	fakes/comfyui.ts fakes/fake.ts
+	src/a1111.ts src/comfyui.ts src/connector.ts src/http.ts src/main.ts \
+	src/numbered.ts src/openai.ts src/rest.ts src/retry.ts \
+	src/simulation.ts src/trace.ts src/websocket.ts \
+	fakes/a1111.ts fakes/comfyui.ts fakes/fake.ts fakes/openai.ts \
+	fakes/rest.ts test/connectors.test.js test/kit.js
 EXTRA_DIST += $(EXAMPLES_NODE:%=contrib/examples/node/%)
