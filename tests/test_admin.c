@@ -315,6 +315,25 @@ START_TEST(a_long_wait_is_trouble)
 }
 END_TEST
 
+START_TEST(a_certificate_that_ends_soon_is_trouble)
+{
+	uint64_t now = human_now() / SECOND;
+
+	role_begins("relay");
+	ctr_set(&c, CTR_tls_handshakes, 7);
+	ctr_set(&c, CTR_tls_cert_expires, now + 20 * 86400 + 60);
+	ck_assert_int_eq(RUN("status"), 0);
+	has("  tls        7 handshakes, 0 failed, certificate ends in 20 d 0 h\n");
+	ctr_set(&c, CTR_tls_cert_expires, now + 13 * 86400 + 60);
+	ck_assert_int_eq(RUN("status"), 1);
+	has("  TROUBLE    the TLS certificate ends in 13 d 0 h; put a new one in "
+	    "its place\n");
+	ctr_set(&c, CTR_tls_cert_expires, now - 60);
+	ck_assert_int_eq(RUN("status"), 1);
+	has("certificate has ended\n");
+}
+END_TEST
+
 START_TEST(status_speaks_json)
 {
 	json_t *j, *role;
@@ -923,7 +942,8 @@ main(void)
 		drops_are_told_by_reason, an_exporter_tells_the_last_answer,
 		a_disk_that_takes_nothing_is_trouble,
 		a_relay_that_exports_tells_both,
-		a_long_wait_is_trouble, status_speaks_json,
+		a_long_wait_is_trouble, a_certificate_that_ends_soon_is_trouble,
+		status_speaks_json,
 		ring_shows_living_closed_and_dead, ring_names_jobs_in_progress,
 		ring_tells_what_is_no_lane, tail_shows_a_record_on_one_line,
 		tail_speaks_json_with_the_lanes_identity,

@@ -23,6 +23,7 @@
 #define NS_PER_S	UINT64_C(1000000000)
 #define SEEN_NS		(15 * NS_PER_S)	/* three times a role's tick */
 #define WAIT_NS		(600 * NS_PER_S)
+#define CERT_NS		(14 * 86400 * NS_PER_S)
 #define TROUBLES_MAX	8
 
 enum life { LIFE_NONE, LIFE_RUN, LIFE_HUNG, LIFE_STOPPED, LIFE_DIED };
@@ -113,6 +114,7 @@ look_at_work(struct role *ro, uint64_t now)
 {
 	const struct counters *c = &ro->c;
 	uint64_t oldest = ctr_get(c, CTR_queue_oldest_ns);
+	uint64_t ends = ctr_get(c, CTR_tls_cert_expires) * NS_PER_S;
 	uint64_t status = ctr_get(c, CTR_export_last_status);
 
 	if (ro->bit == ROLE_AGENT && ctr_get(c, CTR_hop_up) == 0)
@@ -125,6 +127,10 @@ look_at_work(struct role *ro, uint64_t now)
 	if (ctr_get(c, CTR_queue_disk_error) != 0)
 		trouble(ro, "the queue's disk takes nothing: %s",
 		    strerror((int)ctr_get(c, CTR_queue_disk_error)));
+	if (ends != 0 && ends < now + CERT_NS)
+		trouble(ro, "the TLS certificate ends in %s; put a new one "
+		    "in its place", human_age(ends > now ? ends - now :
+		    0).text);
 	if (oldest != 0 && human_since(now, oldest) > WAIT_NS)
 		trouble(ro, "the oldest record has waited %s",
 		    human_age(human_since(now, oldest)).text);
@@ -282,6 +288,20 @@ print_losses(FILE *out, const struct counters *c)
 }
 
 static void
+print_tls(FILE *out, const struct counters *c, uint64_t now)
+{
+	uint64_t ends = ctr_get(c, CTR_tls_cert_expires) * NS_PER_S;
+	uint64_t n = ctr_get(c, CTR_tls_handshakes);
+
+	if (n + ends > 0)
+		fprintf(out, "  tls        %" PRIu64 " handshakes, %" PRIu64
+		    " failed, certificate %s%s\n", n,
+		    ctr_get(c, CTR_tls_failed), ends == 0 ? "none" :
+		    ends > now ? "ends in " : "has ended",
+		    ends > now ? human_age(ends - now).text : "");
+}
+
+static void
 print_role(FILE *out, const struct role *ro, uint64_t now)
 {
 	uint64_t oldest;
@@ -296,6 +316,7 @@ print_role(FILE *out, const struct role *ro, uint64_t now)
 		if (ro->bit == ROLE_EXPORTER ||
 		    ctr_get(&ro->c, CTR_export_taken_records) > 0)
 			print_exporter(out, &ro->c, now);
+		print_tls(out, &ro->c, now);
 		print_losses(out, &ro->c);
 		oldest = ctr_get(&ro->c, CTR_queue_oldest_ns);
 		if (oldest != 0)
