@@ -13,6 +13,31 @@
 
 #include "migrate_files.h"
 
+/* The linker puts these in place of malloc and calloc: the nth fails. */
+void	*__real_malloc(size_t n);
+void	*__real_calloc(size_t n, size_t m);
+void	*__wrap_malloc(size_t n);
+void	*__wrap_calloc(size_t n, size_t m);
+static unsigned fail_in;		/* 0: never */
+
+static bool
+fails(void)
+{
+	return fail_in > 0 && --fail_in == 0;
+}
+
+void *
+__wrap_malloc(size_t n)
+{
+	return fails() ? NULL : __real_malloc(n);
+}
+
+void *
+__wrap_calloc(size_t n, size_t m)
+{
+	return fails() ? NULL : __real_calloc(n, m);
+}
+
 #define ROWS(table)	((int)(sizeof(table) / sizeof((table)[0])))
 
 static struct kept kept;
@@ -20,6 +45,7 @@ static const struct old_files files = { kept_load, kept_match, &kept };
 static char *out, *err;
 static size_t out_n, err_n;
 static char told[4096];
+static unsigned fail_at;		/* which allocation of a run */
 
 static char variable[][40] = { "DASH0_AUTH_TOKEN=auth_x", "FLUENTD_HOST=h",
     "FLUENTD_PORT=1", "MACHINE_ID=m", "WORKER_ID=w", "BIND=127.0.0.1",
@@ -39,6 +65,7 @@ forget(void)
 	free(err);
 	out = err = NULL;
 	kept.n = 0;
+	fail_at = 0;
 }
 
 static void
@@ -63,7 +90,9 @@ run(unsigned n)
 		env[i] = variable[i];
 	for (i = 0; i < n; i++)
 		paths[i] = kept.file[i].path;
+	fail_in = fail_at;
 	r = migrate_files(paths, n, &files, o, e);
+	fail_in = 0;
 	fclose(o);
 	fclose(e);
 	if (r == 0) {
@@ -463,6 +492,9 @@ static const struct refused {
 	    ":3: YAML beyond" },
 	{ "YAML with a mapping in braces", "service: {a: b}\n", "the classic" },
 	{ "YAML with a tab", "service:\n\ta: b\n", ":2: a tab" },
+	{ "YAML with an item at another depth than its list",
+	    "pipeline:\n  inputs:\n    - name: http\n   - name: http\n",
+	    ":4: an item of no list" },
 	{ "YAML at an odd depth", "service:\n    a: b\n  c: d\n", ":3: stands" },
 };
 
@@ -528,6 +560,29 @@ START_TEST(each_bound_is_exact)
 		    bound[i].words, err);
 		forget();
 	}
+}
+END_TEST
+
+START_TEST(an_allocation_that_fails_is_told_as_such_whichever_it_is)
+{
+	unsigned n;
+	int r = -ENOMEM;
+
+	for (n = 1; r != 0; n++) {
+		keep_file("f.conf", "@SET a=b\n@INCLUDE g.yaml\n" BIT
+		    "[OUTPUT]\n Name forward\n Upstream up\n"
+		    "[FILTER]\n Name modify\n Set region ${a}\n");
+		keep_file("g.yaml", "pipeline:\n  inputs:\n    - name: http\n"
+		    "      tag: [a, b]\n");
+		keep_file("up", "[UPSTREAM]\n[NODE]\n host h\n");
+		fail_at = n;
+		r = run(1);
+		ck_assert_msg(r == 0 || r == -ENOMEM, "%u: %d: %s", n, r, err);
+		ck_assert(r == 0 || out_n == 0);
+		forget();
+		ck_assert_uint_lt(n, 1000);
+	}
+	ck_assert_uint_gt(n, 50);
 }
 END_TEST
 
@@ -598,6 +653,8 @@ main(void)
 	tcase_add_loop_test(t, what_is_no_such_file_is_refused_with_its_line,
 	    0, ROWS(refused));
 	tcase_add_test(t, each_bound_is_exact);
+	tcase_add_test(t,
+	    an_allocation_that_fails_is_told_as_such_whichever_it_is);
 	tcase_add_test(t,
 	    each_file_of_the_corpus_is_a_conf_without_fault_or_refused);
 	suite_add_tcase(s, t);

@@ -6,7 +6,9 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/help.c src/admin/lanes.c src/admin/lanes.h \
 	src/admin/show.c src/admin/show.h src/admin/human.c \
 	src/admin/human.h src/admin/migrate.c src/admin/migrate.h \
-	src/admin/migrate_bit.c src/admin/migrate_fluentd.c \
+	src/admin/migrate_bit.c src/admin/migrate_bit.h \
+	src/admin/migrate_bit_out.c src/admin/migrate_fluentd.c \
+	src/admin/migrate_print.c src/admin/migrate_tags.c \
 	src/admin/migrate_tails.c src/admin/old_conf.c src/admin/old_conf.h \
 	src/admin/old_inner.h src/admin/old_lines.c src/admin/old_yaml.c \
 	src/admin/old_lore.c src/admin/old_lore.h src/admin/old_lore.def \
@@ -24,3 +26,5 @@ TESTS += tests/test_migrate
 tests_test_migrate_SOURCES = tests/test_migrate.c tests/migrate_files.h
 tests_test_migrate_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_migrate_LDADD = $(TEST_LIBS)
+tests_test_migrate_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc \
+	-Wl,--wrap=calloc

@@ -26,6 +26,7 @@ struct migrate {
 	char		 value[KEY_COUNT][MIGRATE_TEXT];
 	/* What the two files say of each other. */
 	const struct old_key *uri, *format;	/* of Fluent Bit to Fluentd */
+	int		 error;		/* -ENOMEM met on the walk */
 };
 
 /*
@@ -78,6 +79,18 @@ void	 migrate_headers(struct migrate *m, const struct old_key *at);
 void	 migrate_field(struct migrate *m, const struct old_key *at,
 	    const char *field, const char *value);
 bool	 migrate_is_on(const char *value);	/* NULL is off */
+
+/* Once all is walked: defaults, and no port twice. */
+void	 migrate_complete(struct migrate *m);
+void	 migrate_print(const struct migrate *m, const char *hints, FILE *out);
+
+/*
+ * Fluentd's patterns, several with blanks between.  Do the earlier ones take
+ * all that the later ones would; unsure is no.
+ */
+bool	 migrate_tags_cover(const char *earlier, const char *later);
+/* May they take that tag; what is not understood may. */
+bool	 migrate_tags_may_take(const char *patterns, const char *tag);
 
 void	 migrate_bit(struct migrate *m);
 /* Files that are read twice, or written by who reads them. */

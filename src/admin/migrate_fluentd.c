@@ -38,17 +38,6 @@ child(const struct old_section *s, const char *name)
 	return s;
 }
 
-static const struct old_key *
-key_of(const struct old_section *s, const char *name)
-{
-	const struct old_key *k;
-
-	for (k = s->keys; k != NULL; k = k->next)
-		if (strcmp(k->name, name) == 0)
-			return k;
-	return NULL;
-}
-
 static struct old_key
 name_at(const struct old_section *s)
 {
@@ -56,72 +45,7 @@ name_at(const struct old_section *s)
 	    .name = s->name, .value = s->arg };
 }
 
-/* ---- tags ---- */
-
-/* The next of patterns that are separated by blanks. */
-static bool
-next_tag(const char **at, const char **ret_tag, size_t *ret_n)
-{
-	*at += strspn(*at, " \t");
-	*ret_tag = *at;
-	*ret_n = strcspn(*at, " \t");
-	*at += *ret_n;
-	return *ret_n > 0;
-}
-
-/* Does pattern a take all that b takes; b may be a tag.  Unsure is no. */
-static bool
-covers(const char *a, size_t a_n, const char *b, size_t b_n)
-{
-	if (a_n == b_n && memcmp(a, b, a_n) == 0)
-		return true;
-	if (a_n < 2 || memcmp(a + a_n - 2, "**", 2) != 0)
-		return false;
-	a_n -= 2;
-	if (a_n == 0)
-		return true;
-	/* "a.**" takes "a" itself, and all below. */
-	if (a[a_n - 1] != '.' || memchr(a, '*', a_n) || memchr(a, '{', a_n))
-		return false;
-	return (b_n >= a_n && memcmp(a, b, a_n) == 0) ||
-	    (b_n == a_n - 1 && memcmp(a, b, b_n) == 0);
-}
-
-static bool
-all_covered(const char *earlier, const char *later)
-{
-	const char *a, *b, *at;
-	size_t a_n, b_n;
-	bool found;
-
-	while (next_tag(&later, &b, &b_n)) {
-		found = false;
-		for (at = earlier; !found && next_tag(&at, &a, &a_n);)
-			found = covers(a, a_n, b, b_n);
-		if (!found)
-			return false;
-	}
-	return true;
-}
-
-/* May the pattern take the tag; what is not understood may. */
-static bool
-may_take(const char *patterns, const char *tag)
-{
-	const char *p;
-	size_t n;
-
-	while (next_tag(&patterns, &p, &n)) {
-		if (covers(p, n, tag, strlen(tag)))
-			return true;
-		if (n > 3 && memcmp(p + n - 3, ".**", 3) == 0)
-			n -= 3;
-		if (memchr(p, '{', n) || memchr(p, '/', n) ||
-		    memchr(p, '#', n) || memchr(p, '*', n))
-			return true;
-	}
-	return false;
-}
+/* ---- order ---- */
 
 /* A match or filter behind a match that leaves nothing for it. */
 static void
@@ -133,7 +57,7 @@ order(struct fluentd *f, const struct old_section *first,
 	const char *what = *s->arg != '\0' ? s->arg : "**";
 
 	for (e = first; e != s; e = e->next)
-		if (is_name(e, "match") && all_covered(*e->arg != '\0' ?
+		if (is_name(e, "match") && migrate_tags_cover(*e->arg != '\0' ?
 		    e->arg : "**", what))
 			break;
 	if (e == s)
@@ -183,7 +107,7 @@ security(struct fluentd *f, const struct old_section *s)
 static void
 buffer(struct fluentd *f, const struct old_section *s)
 {
-	const struct old_key *k = key_of(s, "total_limit_size");
+	const struct old_key *k = old_key_find(s, "total_limit_size");
 	const char *type = migrate_plugin(s);
 
 	/* <buffer tag> and the like: keys of chunks */
@@ -338,7 +262,7 @@ static void
 out_url(struct fluentd *f, const struct old_section *s, const char *key,
     bool otlp)
 {
-	const struct old_key *k = key_of(s, key);
+	const struct old_key *k = old_key_find(s, key);
 
 	if (k == NULL)
 		return;
@@ -353,11 +277,11 @@ static void
 out_http(struct fluentd *f, const struct old_section *s)
 {
 	struct old_key at = migrate_at(s);
-	const struct old_key *k = key_of(s, "headers");
+	const struct old_key *k = old_key_find(s, "headers");
 	const char *hard = old_value(s, "error_response_as_unrecoverable");
 
 	out_url(f, s, "endpoint", false);
-	if (key_of(s, "endpoint") == NULL)
+	if (old_key_find(s, "endpoint") == NULL)
 		out_url(f, s, "endpoint_url", false);
 	if (k != NULL)
 		migrate_headers(f->m, k);
@@ -522,7 +446,7 @@ is_defined(const struct migrate *m, const char *name)
 static void
 label_used(struct fluentd *f, const struct old_section *s)
 {
-	const struct old_key *k = key_of(s, "@label");
+	const struct old_key *k = old_key_find(s, "@label");
 
 	if (k != NULL && !is_defined(f->m, k->value))
 		migrate_say(f->m, k, "there is no <label %s>: the old one did "
@@ -548,7 +472,7 @@ uri_taken(struct fluentd *f, const struct old_section *s)
 	for (p = tag; *p != '\0'; p++)
 		if (*p == '/')
 			*p = '.';
-	f->reached |= may_take(*s->arg != '\0' ? s->arg : "**", tag);
+	f->reached |= migrate_tags_may_take(*s->arg != '\0' ? s->arg : "**", tag);
 }
 
 /* One level of sources, filters and matches, in order. */

@@ -423,13 +423,21 @@ old_conf_fini(struct old_conf *c)
 	c->sets = NULL;
 }
 
-const char *
-old_value(const struct old_section *s, const char *name)
+const struct old_key *
+old_key_find(const struct old_section *s, const char *name)
 {
 	const struct old_key *k;
 
 	for (k = s->keys; k != NULL; k = k->next)
 		if (strcmp(k->name, name) == 0)
-			return k->value;
-	return NULL;
+			break;
+	return k;
+}
+
+const char *
+old_value(const struct old_section *s, const char *name)
+{
+	const struct old_key *k = old_key_find(s, name);
+
+	return k == NULL ? NULL : k->value;
 }

@@ -91,7 +91,9 @@ int	 old_conf_read(struct old_conf *c, const char *path);
 int	 old_conf_finish(struct old_conf *c);
 void	 old_conf_fini(struct old_conf *c);
 
-/* The value of the first key of that name, or NULL. */
+/* The first key of that name, its value; NULL: there is none. */
+const struct old_key *old_key_find(const struct old_section *s,
+	    const char *name);
 const char *old_value(const struct old_section *s, const char *name);
 /* path beside the file named from, unless it is absolute.  -ENAMETOOLONG. */
 int	 old_path(const char *from, const char *path, char *buf, size_t cap);
