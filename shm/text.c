@@ -187,8 +187,8 @@ has_r_space(const char *s, size_t n)
 	text_v16 hit;
 	size_t i;
 
-	if (n < 9)	/* "Bearer xx" */
-		return false;
+	if (n < 9)	/* "Bearer x" */
+		return n == 8 && s[6] == ' ';
 	if (n <= 17)
 		return text_any(r_space(text_pairs8(s, n)));
 	hit = r_space(text_pairs16(s + n - 17));

@@ -152,7 +152,7 @@ text_key_secret(const char *k, size_t n)
 	    text_key_check(k, n);
 }
 
-/* Of 9 bytes and more: is there any?  Ids, names and words have none. */
+/* Of 8 bytes and more: is there any?  Ids, names and words have none. */
 static inline bool
 text_has_space(const char *s, size_t n)
 {
@@ -174,7 +174,7 @@ text_plain(const char *s, size_t n)
 {
 	if (n >= TEXT_RUN)
 		return false;
-	if (n < 9)	/* "Bearer xx" */
+	if (n < 8)	/* "Bearer x" */
 		return true;
 	return !text_has_space(s, n) || !text_tainted(s, n);
 }

@@ -412,6 +412,7 @@ START_TEST(what_follows_bearer_is_replaced)
 	/* Never longer than it was. */
 	ck_str(text_of("Bearer abcdefghi", 16), "Bearer *********");
 	ck_str(text_of("Bearer ab", 9), "Bearer **");
+	ck_str(text_of("Bearer a", 8), "Bearer *");
 	ck_str(text_of("Bearer : nothing", 16), "Bearer : nothing");
 	ck_str(text_of("the Bearer ", 11), "the Bearer ");
 	ck_str(text_of("Error for you or me", 19), "Error for you or me");

@@ -174,7 +174,7 @@ const LENGTHS = [0, 1, 8, 9, 16, 17, 18, 31, 32, 47, 48, 49, 63, 64, 65, 254, 25
 	8189, 8190, 8191, 8192, 8193, 8194, 20000, 65535, 65536, 65537, 100000];
 const STRINGS = [
 	'', 'plain', 'ä', 'äöü€', '😀', '\ud800', '\udc00x', 'x\ud83d', '\ud83dx', 'nul\0in',
-	'Bearer abcdefghijkl', 'bearer abc', 'BEARER  x.y~z', 'a Bearer', 'Bearer ', 'a bearer x y',
+	'Bearer abcdefghijkl', 'bearer abc', 'Bearer', 'Bearer x', 'bearer .', 'Bearer  x', 'xBearer y', 'BEARER  x.y~z', 'a Bearer', 'Bearer ', 'a bearer x y',
 	'Authorization: Bearer eyJhbGciOi.J9.abc-_ and more', 'Bearer Bearer Bearer abc',
 	'forbearer token', 'r ', 'r x', 'R y', 'for us or them', 'Bearerx y', 'Bearer\tabc',
 	'€'.repeat(40), '€'.repeat(85), '€'.repeat(86), '😀'.repeat(60), 'ä'.repeat(127), 'é'.repeat(128),
