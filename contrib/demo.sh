@@ -7,6 +7,8 @@
 # exporter in one process, starts five example connectors, shows records
 # arriving, and counts what arrived against what the connectors noted.
 #
+#   --node    the connectors in TypeScript, each with a fake of the service it
+#             is for, instead of the pretended ones in C; wants npm
 #   --break   one delivered record is taken away on purpose: must print lost 1
 #   --stay    goes on until ^C, instead of 20 seconds, and counts then
 #
@@ -18,13 +20,14 @@ set -eu
 top=$(cd "$(dirname "$0")/.." && pwd)
 . "$top/contrib/packages.sh"
 
-seconds=20 broken= stay=
+seconds=20 node= broken= stay=
 for arg in "$@"; do
 	case $arg in
+	--node) node=1 ;;
 	--break) broken=1 ;;
 	--stay) stay=1 ;;
 	--seconds=*) seconds=${arg#*=} ;;
-	*) echo "usage: $0 [--break] [--stay] [--seconds=N]" >&2; exit 2 ;;
+	*) echo "usage: $0 [--node] [--break] [--stay] [--seconds=N]" >&2; exit 2 ;;
 	esac
 done
 [ "$seconds" -ge 5 ] 2>/dev/null && [ "$seconds" -lt 100000 ] || {
@@ -49,11 +52,24 @@ if [ ! -x "$build/emplogd" ] || [ ! -x "$build/contrib/examples/count" ]; then
 	}
 fi
 
+# The package comes without a network; tsc and the types do not.
+examples="$build/examples-node"
+if [ -n "$node" ] && [ ! -e "$examples/build/src/rest.js" ]; then
+	need_packages nodejs npm libnode-dev
+	echo "compiling the examples in $examples"
+	make -C "$build" examples-node >"$build/demo-node.log" 2>&1 || {
+		rm -rf "$examples"
+		tail -20 "$build/demo-node.log" >&2
+		echo "the examples could not be made: $build/demo-node.log" >&2
+		exit 1
+	}
+fi
+
 # Whatever emplogd this shell is set up for, it is not the demo's.
 for v in $(env | sed -n 's/^\([A-Z_0-9]*\)=.*/\1/p'); do
 	case $v in
 	EMPLOG* | OTEL_* | FLUENT* | RAILWAY_* | PORT | LOG_LEVEL | *_ID | \
-	SERVICE_TYPE) unset "$v" ;;
+	COMFYUI_* | OPENAI_* | A1111_* | REST_* | *_MS | SERVICE_TYPE) unset "$v" ;;
 	esac
 done
 dash0=
@@ -68,10 +84,10 @@ fi
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/emplogd-demo.XXXXXX")
 ring=$(mktemp -d /dev/shm/emplogd-demo.XXXXXX)
-daemon= workers=
+daemon= workers= fakes=
 
 cleanup() {
-	for p in $workers $daemon; do
+	for p in $workers $fakes $daemon; do
 		kill "$p" 2>/dev/null || :
 	done
 	wait 2>/dev/null || :
@@ -127,14 +143,67 @@ cat "$dir/emplogd.log"
 run=$((seconds - 1))
 [ -n "$stay" ] && run=1000000000
 mkdir "$dir/side"
+
+# Of this shell's group a fake would hear of ^C before its connector.
+start_fake() {	# start_fake NAME SWITCH...
+	name=$1
+	shift
+	setsid node "$examples/build/fakes/$name.js" "$@" \
+	    </dev/null >"$dir/fake-$name" &
+	fakes="$fakes $!"
+}
+
+# Each fails now and then, as those it stands for do.
+start_fakes() {
+	start_fake comfyui --ms=150 --fail=execution_error:7 --fail=drop:5
+	start_fake openai --ms=120 --fail=429:4 --fail=500:9
+	start_fake a1111 --ms=150 --fail=oom:8
+	start_fake rest --ms=120 --fail=502:9 --fail=failed:6
+	for name in comfyui openai a1111 rest; do
+		tries=0
+		until grep -q '^ready ' "$dir/fake-$name"; do
+			tries=$((tries + 1))
+			[ $tries -lt 100 ] || {
+				echo "the fake of $name did not become ready" >&2
+				exit 1
+			}
+			sleep 0.1
+		done
+	done
+}
+
+fake_url() {
+	sed -n 's/^ready //p' "$dir/fake-$1"
+}
+
+start_connector() {	# start_connector NAME ID
+	if [ -n "$node" ]; then
+		set -- "$@" node "$examples/build/src/$1.js" \
+		    --side="$dir/side/$1" --seconds=$run
+	else
+		set -- "$@" "$build/contrib/examples/$1" "$dir/side/$1" $run
+	fi
+	name=$1 id=$2
+	shift 2
+	"$@" &
+	workers="$workers $!"
+	pairs="$pairs $dir/side/$name=$id"
+}
+
 pairs=
+export EMPLOG_RING_DIR="$ring/ring" EMPLOGD_COMMON_STATE_DIR="$dir/state"
+if [ -n "$node" ]; then
+	start_fakes
+	export MACHINE_ID=demo-machine EMPLOG_CONSOLE=off \
+	    COMFYUI_URL="$(fake_url comfyui)" A1111_URL="$(fake_url a1111)" \
+	    OPENAI_BASE_URL="$(fake_url openai)/v1" REST_URL="$(fake_url rest)" \
+	    OPENAI_API_KEY=sk-demo-not-a-real-secret \
+	    REST_TOKEN=demo-not-a-real-secret A1111_POLL_MS=40 REST_POLL_MS=40
+fi
 for c in comfyui:comfyui-gpu0 openai:openai-image-0 a1111:a1111-gpu1 \
     simulation:simulation-3 rest:rest-webhook; do
-	name=${c%%:*}
-	EMPLOG_RING_DIR="$ring/ring" EMPLOGD_COMMON_STATE_DIR="$dir/state" \
-	    "$build/contrib/examples/$name" "$dir/side/$name" $run &
-	workers="$workers $!"
-	pairs="$pairs $dir/side/$name=${c#*:}"
+	export WORKER_ID=demo-worker-${c%%:*}
+	start_connector "${c%%:*}" "${c#*:}"
 done
 if [ -n "$stay" ]; then
 	echo "five connectors run until ^C; their first records as they arrive:"

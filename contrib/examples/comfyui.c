@@ -60,7 +60,7 @@ run_job(struct connector *c)
 int
 main(int argc, char **argv)
 {
-	struct emplog_field health[3];
+	struct emplog_field health[4];
 	struct connector c;
 
 	connector_open(&c, argc, argv, "comfyui", "comfyui-gpu0");
@@ -69,7 +69,8 @@ main(int argc, char **argv)
 		health[0] = EMPLOG_BOOL("api_available", true);
 		health[1] = EMPLOG_INT("models_loaded", 3);
 		health[2] = EMPLOG_INT("queue_size", 1);
-		emplog_health_check(c.log, true, health, 3);
+		health[3] = connector_seq(&c);
+		emplog_health_check(c.log, true, health, 4);
 	}
 	return connector_close(&c);
 }

@@ -80,25 +80,45 @@ grow(struct side *s, uint64_t n)
 	s->cap = cap;
 }
 
-static const char *
-attribute_text(json_t *attributes, const char *key)
+static json_t *
+attribute(json_t *attributes, const char *key)
 {
-	json_t *a, *v;
+	json_t *a;
 	size_t i;
 
 	json_array_foreach(attributes, i, a) {
 		const char *k = json_string_value(json_object_get(a, "key"));
 
-		if (k == NULL || strcmp(k, key) != 0)
-			continue;
-		v = json_object_get(a, "value");
-		if (json_object_get(v, "intValue") != NULL)
-			v = json_object_get(v, "intValue");
-		else
-			v = json_object_get(v, "stringValue");
-		return json_string_value(v);
+		if (k != NULL && strcmp(k, key) == 0)
+			return json_object_get(a, "value");
 	}
 	return NULL;
+}
+
+static const char *
+attribute_text(json_t *attributes, const char *key)
+{
+	json_t *v = attribute(attributes, key);
+
+	if (json_object_get(v, "intValue") != NULL)
+		v = json_object_get(v, "intValue");
+	else
+		v = json_object_get(v, "stringValue");
+	return json_string_value(v);
+}
+
+/* Of a health check the number is among its details. */
+static const char *
+number_text(json_t *attributes)
+{
+	const char *text = attribute_text(attributes, "demo_seq");
+	json_t *details;
+
+	if (text != NULL)
+		return text;
+	details = json_object_get(attribute(attributes, "health_details"),
+	    "kvlistValue");
+	return attribute_text(json_object_get(details, "values"), "demo_seq");
 }
 
 static void
@@ -122,8 +142,7 @@ take_record(struct side *s, json_t *record, uint64_t now)
 	const char *text;
 	uint64_t n;
 
-	text = attribute_text(json_object_get(record, "attributes"),
-	    "demo_seq");
+	text = number_text(json_object_get(record, "attributes"));
 	if (text == NULL)
 		return;
 	n = strtoull(text, NULL, 10);

@@ -18,5 +18,9 @@ cp "$src"/fakes/*.ts "$app/fakes"
 cp "$tgz" "$app/emplog.tgz"
 cd "$app"
 chmod -R u+w .
-npm install --no-audit --no-fund --no-package-lock --foreground-scripts </dev/null
+npm install --no-audit --no-fund --no-package-lock --foreground-scripts \
+    </dev/null || {
+	echo "npm cannot install what it needs"
+	exit 1
+}
 node node_modules/typescript/bin/tsc

@@ -12,6 +12,7 @@
  * SIGTERM, or when its stdin does (a pipe of whoever started it).
  */
 
+import { fstatSync } from 'node:fs';
 import * as http from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -102,7 +103,9 @@ export class Fake {
 		});
 		process.on('SIGTERM', () => process.exit(0));
 		process.stdout.on('error', () => process.exit(0));
-		process.stdin.on('end', () => process.exit(0)).on('error', () => {}).resume();
+		const stdin = fstatSync(0);
+		if (stdin.isFIFO() || stdin.isSocket())
+			process.stdin.on('end', () => process.exit(0)).on('error', () => {}).resume();
 	}
 }
 
