@@ -36,5 +36,6 @@ EXAMPLES_NODE = make.sh package.json tsconfig.json \
 	src/numbered.ts src/openai.ts src/rest.ts src/retry.ts \
 	src/simulation.ts src/trace.ts src/websocket.ts \
 	fakes/a1111.ts fakes/comfyui.ts fakes/fake.ts fakes/openai.ts \
-	fakes/rest.ts test/connectors.test.js test/kit.js
+	fakes/rest.ts test/connectors.test.js test/kit.js \
+	test/websocket.test.js
 EXTRA_DIST += $(EXAMPLES_NODE:%=contrib/examples/node/%)

@@ -59,4 +59,4 @@ function run(name, env, jobs) {
 	return c.ended;
 }
 
-module.exports = { ...kit, APP, skip, fake, start, run };
+module.exports = { ...kit, command: kit.run, APP, skip, fake, start, run };
