@@ -57,12 +57,16 @@ class Connector:
              str(self.jobs), self.side],
             env=w.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         w.producers.append(self)
+        self.process.stdout.readline()      # ready
+
+    def tell(self, word):
+        self.process.stdin.write(word + b'\n')
+        self.process.stdin.flush()
 
     def finish(self):
         """Its exit status and what it saw."""
         if self.process.poll() is None:
-            self.process.stdin.write(b'end\n')
-            self.process.stdin.flush()
+            self.tell(b'end')
         status = self.process.wait(timeout=60)
         with open(self.side) as f:
             return status, json.load(f)
@@ -91,6 +95,8 @@ class Load:
         self.relay.start()
         self.agent.start()
         self.connectors = [Connector(w, js, http, i) for i in range(CONNECTORS)]
+        for c in self.connectors:
+            c.tell(b'begin')
 
     def counters(self):
         return Counters(self.agent.inside('agent', 'agent', 'counters')).read()
@@ -214,6 +220,7 @@ class Refuses(http.server.BaseHTTPRequestHandler):
 def ends_badly(w, js, port, number):
     """What the old shape does where a line is not taken: faults, or none."""
     c = Connector(w, js, port, number)
+    c.tell(b'begin')
     try:
         status = c.process.wait(timeout=30)
     except subprocess.TimeoutExpired:

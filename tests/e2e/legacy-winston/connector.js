@@ -8,8 +8,8 @@
 // not 2xx or an error of the network is an error event, which ends the
 // process by way of winston's handlers.  The connector's logger adds a transport
 // to the logger it shares, and so does that of each job, so a line of job k is
-// posted k + 1 times.  Runs until a line comes on stdin, waits for the answers
-// under way, and writes what it saw into the side file.
+// posted k + 1 times.  Begins at a line on stdin, ends at a second one, waits for
+// the answers under way, and writes what it saw into the side file.
 //
 // Each call is measured by the clock and by the processor's time, and behind
 // each one a control: a loop without calls, as long as the usual call.  What
@@ -22,7 +22,7 @@ const fetch = require('node-fetch');
 const winston = require('winston');
 
 const [port, number, rate, jobs_most, side] = process.argv.slice(2);
-const JOB_LINES = 400;		// of a job, until the last
+const JOB_LINES = 1000;		// of a job, until the last
 const WARM = 400;		// calls before the measured ones
 const TICK = 10;		// ms
 const BURST = 8;		// lines in a tick at most
@@ -117,28 +117,37 @@ function finish() {
 
 process.on('exit', finish);
 
-let log = logger_of({});
-const begun = Date.now();
-let last = begun;
-const timer = setInterval(() => {
-	// The longest it was kept from running: at 5 s its own patience is over.
-	seen.lag_ms = Math.max(seen.lag_ms, Date.now() - last);
-	last = Date.now();
-	const due = Math.floor((Date.now() - begun) * rate / 1000);
-	// What the machine kept it from logging is made up for little by little:
-	// a worker has no thousands of lines to say at once.
-	for (let n = 0; n < BURST && seen.lines < due; n++)
-		log_one(log);
-	if (job < Number(jobs_most) && seen.lines_of_job[job] >= JOB_LINES)
-		log = logger_of({ job_id: `job-${++job}` });
-}, TICK);
+let log = logger_of({}), timer;
 
-process.stdin.once('data', () => {
+function begin() {
+	const begun = Date.now();
+	let last = begun;
+	timer = setInterval(() => {
+		// The longest it was kept from running: at 5 s its patience is over.
+		seen.lag_ms = Math.max(seen.lag_ms, Date.now() - last);
+		last = Date.now();
+		const due = Math.floor((last - begun) * rate / 1000);
+		// What the machine kept it from logging is made up for little by
+		// little: a worker has no thousands of lines to say at once.
+		for (let n = 0; n < BURST && seen.lines < due; n++)
+			log_one(log);
+		if (job < Number(jobs_most) && seen.lines_of_job[job] >= JOB_LINES)
+			log = logger_of({ job_id: `job-${++job}` });
+	}, TICK);
+}
+
+function end() {
 	clearInterval(timer);
-	const end = Date.now() + GRACE;
-	const wait = setInterval(() => {
-		if (seen.answers + seen.events === seen.posts || Date.now() > end)
+	const until = Date.now() + GRACE;
+	setInterval(() => {
+		if (seen.answers + seen.events === seen.posts || Date.now() > until)
 			process.exit();
 	}, TICK);
+}
+
+// A line to begin, when all are there, and one to end.
+process.stdin.once('data', () => {
+	begin();
+	process.stdin.once('data', end);
 });
 process.stdout.write('ready\n');
