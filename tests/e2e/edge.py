@@ -167,8 +167,8 @@ class Edge:
         return True
 
 
-def agent(w, peers, **sets):
-    return w.role('agent', agent__relay=peers, agent__http_listen='', **sets)
+def agent(w, peers, state='agent', **sets):
+    return w.role('agent', state=state, agent__relay=peers, agent__http_listen='', **sets)
 
 
 def cpu_s(role):
@@ -223,7 +223,8 @@ def an_edge_that_passes_only_https_loses_and_doubles_nothing(w):
     c = a.counters().read()
     equal('malformed', edge.malformed, [])
     check(f'every kind of fault: {edge.done}', len(edge.done) == 5)
-    check(f'{edge.most} requests at once', 2 <= edge.most <= 4)
+    # Those that were given up may still be on their way behind the edge.
+    check(f'{edge.most} requests at once', 2 <= edge.most <= 8)
     check('sent again', c['hop_resent_chunks'] > 0 and c['hop_posts_failed'] > 0)
     check('and cut', r.counters()['recv_posts'] > 0)
     equal('no bad answers', c['hop_bad_acks'], 0)
@@ -243,7 +244,7 @@ def what_an_edge_costs_beside_tcp(w):
     cost = {}
     for way, peers in (('tcp', f'127.0.0.1:{r.port}'), ('http', f'http://127.0.0.1:{r.http}'),
                        ('https', edge.url())):
-        a = agent(w, peers, common__tls_ca=f'{certs}/ca.pem').start()
+        a = agent(w, peers, way, common__tls_ca=f'{certs}/ca.pem').start()
         wait_for('up', lambda: a.counters()['hop_up'] == 1)
         before, before_r = cpu_s(a), cpu_s(r)
         producers = [w.producer(burst=13, pause_ms=10, count=300) for _ in range(4)]
@@ -277,6 +278,29 @@ def an_edge_with_another_name_or_authority_is_refused(w):
         equal('agent', a.stop(), 0)
         os.unlink(a.log_path)
         w.roles.remove(a)
+
+
+@claim(epoll=True)
+def a_relays_own_port_takes_https_from_whom_it_knows(w):
+    """HTTP inside TLS, with the agent's certificate and the key."""
+    certs = certificates(w, 'localhost', 'agent-1')
+    guard = {'common__tls_ca': f'{certs}/ca.pem', 'env': {'EMPLOGD_COMMON_SHARED_KEY': 'sesame'}}
+
+    def own(name):
+        return {'common__tls_cert': f'{certs}/{name}.pem', 'common__tls_key': f'{certs}/{name}.key'}
+    r = relay(w, common__tls_listen='yes', common__tls_clients='yes', **guard,
+              **own('localhost'))
+    stranger = agent(w, f'https://localhost:{r.http}', 'stranger', **guard).start()
+    wait_for('it is refused', lambda: r.counters()['tls_failed'] > 0)
+    equal('up', stranger.counters()['hop_up'], 0)
+    stranger.stop()
+    a = agent(w, f'https://localhost:{r.http}', **guard, **own('agent-1')).start()
+    p = w.producer(burst=20, pause_ms=10, count=100)
+    n = expect_all(w, [p], Received(os.path.join(w.dir, 'relay/relay/export')))
+    check('by requests', n > 0 and r.counters()['recv_posts'] > 0)
+    equal('failed', a.counters()['hop_posts_failed'], 0)
+    for role in (a, r):
+        equal(role.roles, role.stop(), 0)
 
 
 @claim()
