@@ -288,8 +288,11 @@ flow_got(struct op *op)
 	int64_t i;
 
 	f->ended = op->res <= 0;
-	for (i = 0; i < op->res; i++)
-		ck_assert_uint_eq(f->in[i], byte_at(f->got + (size_t)i));
+	/* one assertion: each is a message to the one who runs this */
+	for (i = 0; i < op->res && f->in[i] == byte_at(f->got + (size_t)i); i++)
+		continue;
+	if (i < op->res && !f->ended)
+		ck_abort_msg("byte %zu is wrong", f->got + (size_t)i);
 	if (f->ended)
 		return;
 	f->got += (size_t)op->res;
@@ -513,7 +516,7 @@ START_TEST(requests_inside_tls_are_served_on_a_kept_connection)
 	static const char post[] = "POST / HTTP/1.1\r\nHost: relay.test\r\n"
 	    "Content-Length: 4\r\n\r\nabcd";
 	struct serve *serve;
-	struct loop_addr from = { .len = 0 };
+	struct loop_addr from = { .len = sizeof(from.sa) };
 	bool closed = false;
 	unsigned n = 0, i;
 	struct serve_conf conf = { .handler = answer, .arg = &n };
@@ -522,6 +525,8 @@ START_TEST(requests_inside_tls_are_served_on_a_kept_connection)
 	begin(0);
 	ck_assert_int_eq(serve_new(&serve, &env, &conf), 0);
 	connect_bridge(true);
+	ck_assert_int_eq(getpeername(peer, (struct sockaddr *)&from.sa,
+	    &from.len), 0);
 	ck_assert_int_eq(serve_take(serve, plain, &from), 0);
 	for (i = 1; i <= 3; i++) {
 		ck_assert_int_eq(say(peer, post, sizeof(post) - 1),

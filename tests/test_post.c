@@ -394,6 +394,76 @@ START_TEST(broken_answers_are_no_answers)
 }
 END_TEST
 
+START_TEST(who_is_silent_is_left)
+{
+	uint64_t begun;
+
+	RIG();
+	fresh();
+	post.stall_ms = 700;
+	begun = loop_now(loop);
+	ck_assert_int_eq(post_to(url_of(&at, "/keep"), 0), -ETIMEDOUT);
+	ck_assert_str_eq(post.error, "no byte for 700 ms");
+	ck_assert_uint_ge(loop_now(loop) - begun, 690000000u);
+	ck_assert_uint_lt(loop_now(loop) - begun, 5000000000u);
+	serve_answer(kept, 200, NULL, BYTES(""), NULL, 0);
+	rig_close();
+}
+END_TEST
+
+START_TEST(who_is_slow_is_not_left)
+{
+	static const char answer[] =
+	    "HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n"
+	    "hello, hello, hello, hello, hello, hello";
+	const size_t body = 40, all = sizeof(answer) - 1;
+	struct iovec iov;
+	struct loop_addr a;
+	bool done = false;
+	struct op o;
+	size_t i;
+
+	RIG();
+	fresh();
+	post.stall_ms = 1000;
+	a = raw_open();
+	begin(url_of(&a, "/"), 0);
+	turn_until(&raw_accepted);
+	op_init(&raw_recv, on_flag, &done);
+	loop_recv(loop, &raw_recv, raw_fd, raw_in, sizeof(raw_in));
+	turn_until(&done);
+	for (i = 0; i < all; i += iov.iov_len) {	/* two seconds */
+		rest_ns(50000000);
+		iov = (struct iovec){ (void *)(uintptr_t)(answer + i),
+		    i == 0 ? all - body : 1 };
+		done = false;
+		op_init(&o, on_flag, &done);
+		loop_send(loop, &o, raw_fd, &iov, 1);
+		turn_until(&done);
+	}
+	turn_until(&posted);
+	ck_assert_int_eq(op.res, 0);
+	ck_assert_int_eq(post.status, 200);
+	raw_close_fd(raw_fd);
+	raw_close_fd(raw_listen);
+	rig_close();
+}
+END_TEST
+
+START_TEST(another_address_speaks_for_the_urls)
+{
+	char where[LOOP_ADDR_TEXT];
+
+	RIG();
+	fresh();
+	loop_addr_text(&at, where);
+	post.connect_to = where;
+	ck_assert_int_eq(post_to("http://edge.test:1/status/201", 5000), 0);
+	ck_assert_int_eq(post.status, 201);
+	rig_close();
+}
+END_TEST
+
 START_TEST(an_answer_that_ends_with_the_connection_is_one)
 {
 	struct loop_addr a;
@@ -532,6 +602,9 @@ main(void)
 	ADD(a_cancelled_request_ends_soon);
 	ADD(what_cannot_be_reached_says_so);
 	ADD(broken_answers_are_no_answers);
+	ADD(who_is_silent_is_left);
+	ADD(who_is_slow_is_not_left);
+	ADD(another_address_speaks_for_the_urls);
 	ADD(an_answer_that_ends_with_the_connection_is_one);
 	ADD(tls_that_fails_is_told_apart);
 	ADD(redirects_are_answers);

@@ -491,11 +491,13 @@ is_stalled(struct xfer *x, uint64_t now_ns)
 {
 	const struct curl_lib *c = &x->poster->curl;
 	curl_off_t up = 0, down = 0;
+	long head = 0;
 
 	(void)c->easy_getinfo(x->easy, CURLINFO_SIZE_UPLOAD_T, &up);
 	(void)c->easy_getinfo(x->easy, CURLINFO_SIZE_DOWNLOAD_T, &down);
-	if (up + down != x->moved) {
-		x->moved = up + down;
+	(void)c->easy_getinfo(x->easy, CURLINFO_HEADER_SIZE, &head);
+	if (up + down + head != x->moved) {
+		x->moved = up + down + head;
 		x->moved_ns = now_ns;
 	}
 	return now_ns - x->moved_ns >= x->post->stall_ms * UINT64_C(1000000);
