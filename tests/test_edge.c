@@ -47,6 +47,8 @@ static struct {
 	unsigned	 hellos;	/* so many are a relay's, then that */
 	const char	*retry_after;
 	bool		 keep;		/* no answer until let_go() */
+	unsigned long	 limit;		/* of a body; 0: none */
+	unsigned	 packed;	/* bodies that came so */
 	unsigned	 requests;
 	uint64_t	 last_ns;	/* when the last one came */
 } script;
@@ -72,7 +74,13 @@ on_req(void *arg, struct serve_req *req)
 	}
 	script.requests++;
 	script.last_ns = loop_now(rig.loop);
-	if (script.hellos > 0) {
+	script.packed += req_header(req, "Content-Encoding") != NULL;
+	if (script.limit > 0 && strtoul(req_header(req, "Content-Length"),
+	    NULL, 10) > script.limit) {
+		script.status = 413;
+		say(req);
+		script.status = 0;
+	} else if (script.hellos > 0) {
 		script.hellos--;
 		inpost_request(inpost, req);
 	} else if (script.keep) {
@@ -552,6 +560,26 @@ START_TEST(whatever_it_answers_later_it_is_left_and_nothing_is_lost)
 }
 END_TEST
 
+START_TEST(a_limit_below_ours_is_met)
+{
+	start();
+	script.limit = 100000;
+	connect_edge("");
+	feeds_init(LANES, 1000, 1000, 300);
+	while (downs == 0)
+		feeds_turn(LANES);
+	ck_assert_ptr_nonnull(strstr(why, "413: what we send is larger than "
+	    "it takes; smaller and packed from now on"));
+	while (!all_acked(LANES))
+		feeds_turn(LANES);
+	expect_lanes(LANES);
+	ck_assert_uint_ge(script.packed, 1);
+	ck_assert_uint_le(downs, 4);	/* no more than were under way */
+	feeds_fini(LANES);
+	finish();
+}
+END_TEST
+
 START_TEST(retry_after_is_waited_for)
 {
 	uint64_t asked;
@@ -767,6 +795,7 @@ add_all(TCase *tc)
 	tcase_add_loop_test(tc,
 	    whatever_it_answers_later_it_is_left_and_nothing_is_lost, 0,
 	    ANSWERS);
+	tcase_add_test(tc, a_limit_below_ours_is_met);
 	tcase_add_test(tc, retry_after_is_waited_for);
 	tcase_add_test(tc, the_next_peer_is_taken_at_once);
 	tcase_add_test(tc,

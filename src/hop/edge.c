@@ -4,6 +4,7 @@
 #include "hop/edge.h"
 
 #include <errno.h>
+#include <libdeflate.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,8 +15,6 @@
 #include "banned.h"
 
 #define MS		UINT64_C(1000000)
-#define IN_FIRST	(64u << 10)
-#define COPY_MAX	(32u << 10)	/* a body this short is copied out */
 #define HELLO_MS	10000
 #define POST_MS		600000	/* even for who is slow */
 
@@ -94,6 +93,9 @@ copy_conf(struct edge *e, const struct edge_conf *conf)
 	if (e->bearer != NULL)
 		e->header[e->headers++] = (struct post_header){
 		    "Authorization", e->bearer };
+	/* behind those of all: only where a body is packed */
+	e->header[e->headers] = (struct post_header){ "Content-Encoding",
+	    "gzip" };
 	return r;
 }
 
@@ -110,6 +112,7 @@ free_all(struct edge *e)
 	env_free(e->env, e->cert);
 	env_free(e->env, e->cert_key);
 	env_free(e->env, e->in);
+	libdeflate_free_compressor(e->packer);
 	e->magic = 0;
 	env_free(e->env, e);
 }
@@ -130,6 +133,7 @@ edge_new(struct edge **ret_e, struct env *env, const struct edge_conf *conf)
 	e->env = env;
 	e->fd = -1;
 	e->homep = &e->home;
+	e->body_max = EDGE_MAKES;
 	op_init(&e->recv, recv_done, e);
 	op_init(&e->send, send_done, e);
 	op_init(&e->close, close_done, e);
@@ -197,14 +201,15 @@ letter_free(struct letter *l)
 	l->used = false;
 }
 
-/* l->body and l->what are set; the body is freed with the letter. */
+/* l->body, len, packed and what are set; it is freed with the letter. */
 static int
 letter_post(struct letter *l, uint32_t timeout_ms)
 {
 	struct edge *e = l->e;
 
 	l->post = (struct post){ .url = e->url, .headers = e->header,
-	    .headers_n = e->headers, .body = bytes_of(l->body, l->what.bytes),
+	    .headers_n = e->headers + l->packed,
+	    .body = bytes_of(l->body, l->len),
 	    .timeout_ms = timeout_ms, .stall_ms = EDGE_STALL_MS,
 	    .ca = e->ca, .cert = e->cert, .key = e->cert_key,
 	    .connect_to = e->connect_to, .answer_cap = EDGE_ANSWER };
@@ -412,130 +417,6 @@ post_done(struct op *op)
 
 /* ---- from the sender ---- */
 
-/* Room to read into: 0; -ENOBUFS: what is there must go first. */
-static int
-make_room(struct edge *e)
-{
-	size_t cap = e->in_cap == 0 ? IN_FIRST : 2 * e->in_cap;
-	uint8_t *in;
-
-	if (e->in_len < e->in_cap)
-		return 0;
-	if (e->gather.bytes > 0 && e->in_cap >= EDGE_BODY)
-		return -ENOBUFS;
-	if (cap > EDGE_BODY)
-		cap = EDGE_BODY;
-	if (e->in_cap >= EDGE_BODY)	/* one message is longer */
-		cap = e->scan.need;
-	must(cap > e->in_cap);
-	in = env_alloc(e->env, cap);
-	if (in == NULL)
-		return -ENOMEM;
-	if (e->in_len > 0)
-		memcpy(in, e->in, e->in_len);
-	env_free(e->env, e->in);
-	e->in = in;
-	e->in_cap = cap;
-	return 0;
-}
-
-static bool
-has_stream(const struct gather *g, const uint8_t stream[STREAM_ID_LEN])
-{
-	unsigned i;
-
-	for (i = 0; i < g->streams; i++)
-		if (memcmp(g->stream[i], stream, STREAM_ID_LEN) == 0)
-			return true;
-	return false;
-}
-
-static bool
-is_full(const struct gather *g)
-{
-	return g->messages == EDGE_MESSAGES || g->streams == EDGE_STREAMS ||
-	    g->bytes >= CHUNK_BYTES_MAX;
-}
-
-static int
-gather_one(struct edge *e, const struct message *m)
-{
-	struct gather *g = &e->gather;
-	struct wire w = { .from = 0 };
-	int r = 0;
-
-	if (m->emplog.n > 0)
-		r = wire_read(m->emplog, &w);
-	if (r < 0)
-		return r;
-	if (!stream_is_none(w.stream) && !has_stream(g, w.stream))
-		memcpy(g->stream[g->streams++], w.stream, STREAM_ID_LEN);
-	g->bytes += m->bytes;
-	g->messages++;
-	g->asked += m->chunk.n > 0;
-	message_scan_init(&e->scan, EDGE_MESSAGE_MAX);
-	return 0;
-}
-
-/* All whole messages that make a body.  -errno: they are none. */
-static int
-gather_more(struct edge *e)
-{
-	struct gather *g = &e->gather;
-	struct message m;
-	int r = 0;
-
-	while (r == 0 && e->in_len > g->bytes && !is_full(g)) {
-		r = message_scan(&e->scan, bytes_of(e->in + g->bytes,
-		    e->in_len - g->bytes), &m);
-		if (r == 0)
-			r = gather_one(e, &m);
-	}
-	return r == -EAGAIN ? 0 : r;
-}
-
-/* One of its streams is under way already. */
-static bool
-must_wait(const struct edge *e)
-{
-	unsigned i, s;
-
-	for (i = 0; i < EDGE_LETTERS; i++)
-		for (s = 0; s < e->gather.streams; s++)
-			if (e->letter[i].used &&
-			    has_stream(&e->letter[i].what,
-			    e->gather.stream[s]))
-				return true;
-	return false;
-}
-
-/* The front of the input becomes the body of l, the rest the input. */
-static int
-take_body(struct edge *e, struct letter *l)
-{
-	size_t n = e->gather.bytes, rest = e->in_len - n;
-	uint8_t *more;
-
-	more = env_alloc(e->env, n <= COPY_MAX ? n :
-	    rest > IN_FIRST ? rest : IN_FIRST);
-	if (more == NULL)
-		return -ENOMEM;
-	if (n <= COPY_MAX) {
-		memcpy(more, e->in, n);
-		memmove(e->in, e->in + n, rest);
-		l->body = more;
-	} else {
-		memcpy(more, e->in + n, rest);
-		l->body = e->in;
-		e->in = more;
-		e->in_cap = rest > IN_FIRST ? rest : IN_FIRST;
-	}
-	e->in_len = rest;
-	l->what = e->gather;
-	e->gather = (struct gather){ 0 };
-	return letter_post(l, POST_MS);
-}
-
 static void
 fault(struct edge *e, int r)
 {
@@ -553,19 +434,22 @@ carry(struct edge *e)
 	if (!op_idle(&e->recv)) {
 		/* the buffer is the loop's until that is back */
 		if (e->gather.bytes > 0 && free_letter(e) != NULL &&
-		    !must_wait(e))
+		    !edge_must_wait(e))
 			loop_cancel(e->env->loop, &e->recv);
 		return;
 	}
 	do {
-		r = gather_more(e);
+		r = edge_gather(e);
 		l = free_letter(e);
-		if (r < 0 || e->gather.bytes == 0 || l == NULL || must_wait(e))
+		if (r < 0 || e->gather.bytes == 0 || l == NULL ||
+		    edge_must_wait(e))
 			break;
-		r = take_body(e, l);
+		r = edge_take_body(e, l);
+		if (r == 0)
+			r = letter_post(l, POST_MS);
 	} while (r == 0);
 	if (r == 0)
-		r = make_room(e);
+		r = edge_room(e);
 	if (r == 0)
 		loop_recv(e->env->loop, &e->recv, e->fd, e->in + e->in_len,
 		    e->in_cap - e->in_len);
@@ -605,11 +489,12 @@ begin(struct edge *e)
 	e->state = EDGE_HELLO;
 	e->why[0] = '\0';
 	l->what = (struct gather){ 0 };
+	l->packed = false;
 	l->body = env_alloc(e->env, WIRE_CONTROL_MAX);
 	if (l->body == NULL) {
 		r = -ENOMEM;
 	} else {
-		l->what.bytes = wire_control(l->body, e->agent_id, NULL);
+		l->len = wire_control(l->body, e->agent_id, NULL);
 		r = letter_post(l, HELLO_MS);
 	}
 	e->res = r;

@@ -34,6 +34,8 @@
  *      is a fault: those who were answered are told, the rest has
  *      EDGE_GRACE_MS to come home, the pair is closed, edge_why() says why.
  *      So the sender goes to its next peer and sends again.
+ *   5. An edge that answers 413 gets gzip and half as much from then on, down
+ *      to 64 KiB or one message.
  */
 #ifndef EMPLOG_EDGE_H
 #define EMPLOG_EDGE_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
  * edge_in.h - inside the edge: edge.c the pair and the letters under way,
- * edge_url.c where to, edge_words.c what an answer means
+ * edge_body.c what makes a body, edge_url.c where to, edge_words.c what an
+ * answer means
  */
 #ifndef EMPLOG_EDGE_IN_H
 #define EMPLOG_EDGE_IN_H
@@ -13,14 +14,19 @@
 
 #define EDGE_MAGIC	0x45444745U
 #define EDGE_URL_MAX	512
+#define EDGE_MAKES	((size_t)1 << 20)
+#define EDGE_MAKES_MIN	((size_t)64 << 10)
 
 enum edge_state { EDGE_IDLE, EDGE_HELLO, EDGE_UP, EDGE_ENDS };
+
+struct libdeflate_compressor;
 
 /* Whole messages at the front of the input, for one letter. */
 struct gather {
 	size_t		 bytes;
 	unsigned	 messages;
 	unsigned	 asked;		/* of them want an acknowledgement */
+	bool		 full;		/* the next one would be too much */
 	unsigned	 streams;
 	uint8_t		 stream[EDGE_STREAMS][STREAM_ID_LEN];
 };
@@ -30,6 +36,8 @@ struct letter {
 	struct op	 op;
 	struct post	 post;
 	uint8_t		*body;
+	size_t		 len;		/* of body, packed or as it is */
+	bool		 packed;
 	struct gather	 what;
 	bool		 used;		/* under way, or its answer is written */
 	struct letter	*next;		/* answers to be written */
@@ -42,8 +50,11 @@ struct edge {
 	char		*connect_to;	/* or NULL */
 	char		*agent_id, *ca, *cert, *cert_key;
 	char		*bearer;	/* "Bearer key", or NULL */
-	struct post_header header[2];
-	unsigned	 headers;
+	struct post_header header[3];
+	unsigned	 headers;	/* of them, without Content-Encoding */
+	size_t		 body_max;	/* of more than one message */
+	bool		 packs;		/* an edge found us too large */
+	struct libdeflate_compressor *packer;	/* NULL: none was needed */
 
 	enum edge_state	 state;
 	bool		 wanted;	/* open again once ended */
@@ -68,6 +79,20 @@ struct edge {
 	struct letter	*home, **homep;	/* answers, in the order they came */
 	char		 why[EDGE_WHY];
 };
+
+/*
+ * edge_body.c.  Room to read into: 0; -ENOBUFS: what is there must go first;
+ * -ENOMEM.
+ */
+int	 edge_room(struct edge *e);
+/* All whole messages that make a body.  -errno: they are none. */
+int	 edge_gather(struct edge *e);
+/* One of its streams is under way already. */
+bool	 edge_must_wait(const struct edge *e);
+/* The front of the input becomes the body of l, the rest the input. */
+int	 edge_take_body(struct edge *e, struct letter *l);
+/* Bodies are too large: smaller and packed from now on; false: they are. */
+bool	 edge_shrink(struct edge *e);
 
 /* edge_url.c: url and connect_to of conf.  -EINVAL, -ENOMEM. */
 int	 edge_address(struct edge *e, const struct edge_conf *conf);

@@ -68,8 +68,9 @@ refused(struct edge *e, const struct post *post)
 	while (post->status < meaning[i].from || post->status > meaning[i].to)
 		i++;
 	quote(post, text);
-	(void)snprintf(e->why, sizeof(e->why), "answered %d: %s%s",
-	    post->status, meaning[i].words, text);
+	(void)snprintf(e->why, sizeof(e->why), "answered %d: %s%s%s",
+	    post->status, meaning[i].words, post->status == 413 &&
+	    edge_shrink(e) ? "; smaller and packed from now on" : "", text);
 	return -meaning[i].error;
 }
 

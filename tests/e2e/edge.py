@@ -38,8 +38,10 @@ def certificates(w, *names):
 
 
 class Edge:
-    def __init__(self, w, to, certs=None, name='localhost', seed=1, faults=0.0):
+    def __init__(self, w, to, certs=None, name='localhost', seed=1, faults=0.0,
+                 limit=1 << 30):
         self.to, self.rng, self.faults = to, random.Random(seed), faults
+        self.limit = limit
         self.port, self.hang = free_port(), False
         self.lock = threading.Lock()
         self.malformed, self.requests, self.done = [], 0, {}
@@ -135,9 +137,11 @@ class Edge:
             return False
         if kind == '502':
             return self.answer(s, 502, {'content-type': 'text/html'}, PAGE)
+        if len(body) > self.limit:
+            return self.answer(s, 413, {'content-type': 'text/html'}, PAGE)
         headers = {'Transfer-Encoding': 'chunked', 'Via': '1.1 edge', 'X-Forwarded-Proto': 'https',
                    'X-Forwarded-For': '203.0.113.9', 'X-Request-Id': f'{self.requests}'}
-        for name in (b'host', b'content-type', b'authorization', b'user-agent'):
+        for name in (b'host', b'content-type', b'content-encoding', b'authorization'):
             if name in head:
                 headers[name.decode()] = head[name].decode()
         try:
@@ -318,6 +322,18 @@ def an_edge_that_falls_silent_is_left_within_15_s(w):
     check('soon', time.monotonic() - begun <= 15.5)
     check('it is told', 'no byte for' in a.log())
     expect_all(w, [p], Received(os.path.join(w.dir, 'exporter/exporter/export')))
+
+
+@claim()
+def an_edge_with_a_limit_of_its_own_is_met(w):
+    r, e = chain(w)
+    edge = Edge(w, r.http, limit=128 << 10)
+    producers = [w.producer(burst=200, pause_ms=1, count=10) for _ in range(3)]
+    wait_for('lanes are full', lambda: w.unacknowledged() > 1 << 20)
+    a = agent(w, edge.url()).start()
+    expect_all(w, producers, Received(os.path.join(w.dir, 'exporter/exporter/export')))
+    check('it was told', 'smaller and packed from now on' in a.log())
+    check('and seldom', a.counters()['hop_failures'] <= 8)
 
 
 @claim()
