@@ -300,8 +300,11 @@ START_TEST(each_type_says_what_it_wants)
 	    "F @:2: key 'common.state_dir': 'state' is not a path that begins "
 	    "with / and has at most 200 bytes\n");
 	refused("[relay]\nnext = exporter\n",
-	    "F @:2: key 'relay.next': 'exporter' is not export, "
-	    "host:port, tls://host:port or https://host\n");
+	    "F @:2: key 'relay.next': 'exporter' is not export or a list of "
+	    "host:port, tls://host:port, https://host\n");
+	refused("[relay]\nnext = a:1, export\n",
+	    "F @:2: key 'relay.next': 'a:1, export' is not export or a list "
+	    "of host:port, tls://host:port, https://host\n");
 	refused("[exporter]\ndataset = a b\n",
 	    "F @:2: key 'exporter.dataset': 'a b' is not a name of letters, "
 	    "digits, - and _, or by:deployment.environment.name and a list "

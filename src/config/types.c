@@ -257,6 +257,21 @@ item_ok(enum conf_key key, const char *item, size_t n)
 	}
 }
 
+/* One peer or more, as in agent.relay. */
+static bool
+is_peers(const char *text)
+{
+	const char *item;
+	size_t n, items = 0;
+
+	while (list_next(&text, &item, &n)) {
+		if (!item_ok(KEY_agent_relay, item, n))
+			return false;
+		items++;
+	}
+	return items > 0;
+}
+
 /* Writes "a,b" and counts the items. */
 static int
 check_list(enum conf_key key, const char *text, char *buf, uint64_t *ret_num)
@@ -314,13 +329,10 @@ is_dataset(const char *text)
 static int
 check_text(enum conf_key key, const char *text)
 {
-	struct peer peer;
-
 	switch (key) {
 	case KEY_relay_next:
-		if (strcmp(text, "export") == 0)
-			return 0;
-		return peer_parse(text, strlen(text), &peer);
+		return strcmp(text, "export") == 0 || is_peers(text) ? 0 :
+		    -EINVAL;
 	case KEY_agent_tee:
 	case KEY_exporter_endpoint:
 		return *text == '\0' || is_url(text) ? 0 : -EINVAL;
@@ -466,7 +478,8 @@ shape_of(enum conf_key key)
 	case KEY_exporter_headers:
 		return "a list of name=value";
 	case KEY_relay_next:
-		return "export, host:port, tls://host:port or https://host";
+		return "export or a list of host:port, tls://host:port, "
+		    "https://host";
 	case KEY_agent_tee:
 	case KEY_exporter_endpoint:
 		return "a URL that begins with https:// or http://, without "
