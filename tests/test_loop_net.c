@@ -185,6 +185,8 @@ START_TEST(connected_sockets_have_nodelay_and_keepalive)
 	for (i = 0; i < 2; i++) {
 		ck_assert_int_eq(option(fd[i], IPPROTO_TCP, TCP_NODELAY), 1);
 		ck_assert_int_eq(option(fd[i], SOL_SOCKET, SO_KEEPALIVE), 1);
+		ck_assert_int_eq(option(fd[i], IPPROTO_TCP,
+		    TCP_USER_TIMEOUT), 45000);
 		ck_assert(fcntl(fd[i], F_GETFD) & FD_CLOEXEC);
 		close_fd(fd[i]);
 	}

@@ -21,6 +21,7 @@
 #define LISTEN_BACKLOG	4096	/* the kernel takes net.core.somaxconn of it */
 #define LISTEN_TRIES	50	/* half a second in all */
 #define LISTEN_NAP_NS	10000000L
+#define SILENT_MS	45000	/* above the patience of a hop's sender */
 #define SMALLEST_PAGE	4096u	/* every page size is a multiple of it */
 
 static uint64_t
@@ -78,6 +79,8 @@ real_tune(int fd)
 	set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 60);
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 10);
 	set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+	/* Also while bytes are on their way, when keep-alive rests. */
+	set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, SILENT_MS);
 }
 
 int
