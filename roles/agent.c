@@ -32,7 +32,6 @@
 /* As many as may speak: a fleet of workers may connect before it logs. */
 #define HTTP_SILENT_MAX		1024
 /* Sent bytes pin their lanes: a silent relay is left before they fill. */
-#define ACK_TIMEOUT_MS		5000
 
 struct agent {
 	struct role	 role;		/* first */
@@ -291,7 +290,6 @@ open_sender(struct agent *a)
 		.peers = conf_text(a->role.conf, KEY_agent_relay),
 		.inflight_max = conf_num(a->role.conf, KEY_agent_inflight_max),
 		.agent_id = a->id,
-		.ack_timeout_ms = ACK_TIMEOUT_MS,
 		.up = went_up, .down = went_down, .missed = missed,
 		.arg = a,
 	};

@@ -395,6 +395,8 @@ START_TEST(each_record_arrives_once_over_cut_connections)
 	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_records), 1000);
 	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_quarantined_bytes), 0);
 	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_bad), 0);
+	ck_assert_uint_eq(out_ctr(CTR_hop_sent_bytes),
+	    out_ctr(CTR_hop_acked_bytes) + out_ctr(CTR_hop_resent_bytes));
 	drain_end();
 	cut_end();
 }

@@ -118,9 +118,15 @@ edge_closed(void *arg)
 static void
 step(struct dial *d)
 {
-	d->until_ns = loop_now(d->env->loop) + DIAL_MS * MS;
+	uint64_t most = DIAL_MS * MS;
+
+	if (d->addrs > 2)
+		most = 2 * most / d->addrs;
+	d->until_ns = loop_now(d->env->loop) + most;
 	if (op_idle(&d->timer))
 		loop_timer(d->env->loop, &d->timer, d->until_ns);
+	else if (d->timer.at_ns > d->until_ns)
+		loop_cancel(d->env->loop, &d->timer);	/* armed anew there */
 }
 
 void

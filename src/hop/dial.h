@@ -3,8 +3,9 @@
  * dial.h - a name to a connected descriptor
  *
  * What:     resolves host and port anew each time and tries its addresses in
- *           order, each for DIAL_MS at most; for a peer "https://host" its
- *           edge (edge.h) says hello and gives the descriptor.
+ *           order, each for DIAL_MS at most, all of them for twice that; for
+ *           a peer "https://host" its edge (edge.h) says hello and gives the
+ *           descriptor.
  * Used by:  src/hop/sender.c.
  */
 #ifndef EMPLOG_DIAL_H

@@ -6,6 +6,7 @@ libparts_a_SOURCES += src/hop/wire.c src/hop/wire.h \
 	src/hop/edge.c src/hop/edge.h src/hop/edge_in.h \
 	src/hop/edge_body.c src/hop/edge_url.c src/hop/edge_words.c \
 	src/hop/outq.c src/hop/outq.h src/hop/peers.c src/hop/peers.h \
+	src/hop/patience.c src/hop/patience.h \
 	src/hop/sender.c src/hop/sender.h src/hop/sender_in.h \
 	src/hop/sender_up.c \
 	src/hop/key.c src/hop/key.h src/hop/shake.c src/hop/shake.h \
@@ -14,8 +15,10 @@ libparts_a_SOURCES += src/hop/wire.c src/hop/wire.h \
 	src/hop/keep.c src/hop/keep.h src/hop/receiver.c \
 	src/hop/receiver.h src/hop/port.c src/hop/port.h
 
-check_PROGRAMS += tests/test_receiver tests/test_hop tests/test_guard
-TESTS += tests/test_receiver tests/test_hop tests/test_guard
+check_PROGRAMS += tests/test_receiver tests/test_hop tests/test_guard \
+	tests/test_failover
+TESTS += tests/test_receiver tests/test_hop tests/test_guard \
+	tests/test_failover
 tests_test_guard_SOURCES = tests/test_guard.c tests/hop_rig.c tests/hop_rig.h
 tests_test_guard_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_guard_LDADD = $(TEST_LIBS)
@@ -26,6 +29,10 @@ tests_test_receiver_LDADD = $(TEST_LIBS)
 tests_test_hop_SOURCES = tests/test_hop.c tests/hop_rig.c tests/hop_rig.h
 tests_test_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_hop_LDADD = $(TEST_LIBS)
+tests_test_failover_SOURCES = tests/test_failover.c tests/hop_rig.c \
+	tests/hop_rig.h
+tests_test_failover_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_failover_LDADD = $(TEST_LIBS)
 
 check_PROGRAMS += tests/test_edge tests/test_inpost
 TESTS += tests/test_edge tests/test_inpost

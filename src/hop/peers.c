@@ -14,6 +14,7 @@
 #define MS		UINT64_C(1000000)
 #define WAIT_FIRST_MS	100
 #define WAIT_MAX_MS	5000
+#define STEADY_MS	5000	/* worked so long: it may be tried again */
 
 /* ---- one peer ---- */
 
@@ -195,27 +196,32 @@ peers_peer(const struct peers *p, struct peer *ret)
 	must(r == 0);		/* peers_init() looked */
 }
 
-uint64_t
-peers_failed(struct peers *p, uint64_t asked_ns)
+static uint64_t
+pause_max_ns(const struct peers *p)
 {
-	uint64_t cap_ms = WAIT_FIRST_MS, ns;
+	uint64_t ms = WAIT_FIRST_MS;
 	unsigned i;
 
-	if (p->worked) {
-		p->worked = false;
+	for (i = 0; i < p->rounds && ms < WAIT_MAX_MS; i++)
+		ms *= 2;
+	return (ms < WAIT_MAX_MS ? ms : WAIT_MAX_MS) * MS;
+}
+
+uint64_t
+peers_failed(struct peers *p, bool cut, uint64_t up_ns, uint64_t asked_ns)
+{
+	bool steady = p->worked && up_ns >= STEADY_MS * MS;
+	uint64_t most, ns;
+
+	if (p->worked && up_ns > pause_max_ns(p))
 		p->rounds = 0;
-		p->at = 0;
-	} else {
-		p->at = (p->at + 1) % p->n;
-	}
+	p->worked = false;
+	p->at = steady && cut ? 0 : (p->at + 1) % p->n;
 	if (p->at != 0)
 		return 0;
-	for (i = 0; i < p->rounds && cap_ms < WAIT_MAX_MS; i++)
-		cap_ms *= 2;
-	if (cap_ms > WAIT_MAX_MS)
-		cap_ms = WAIT_MAX_MS;
+	most = pause_max_ns(p);
 	p->rounds++;
-	ns = loop_random_below(p->env->loop, cap_ms * MS);
+	ns = loop_random_below(p->env->loop, most);
 	if (asked_ns > WAIT_MAX_MS * MS)
 		asked_ns = WAIT_MAX_MS * MS;
 	return ns > asked_ns ? ns : asked_ns;

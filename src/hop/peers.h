@@ -10,6 +10,16 @@
  *   tls://host:port                Forward inside TLS
  *   https://host[:port][/path]     Forward messages as POSTs, through an edge
  *   http://host[:port][/path]      the same in clear
+ *
+ *   how it ended                               tried next     pause before
+ *   cut, after it had worked for 5 s           the first      short
+ *   refused, silent, or cut before that        the next one   none
+ *   ... and that was the last of the list      the first      doubles
+ *
+ * Who fell silent may still look alive to a dial, as a stopped process does:
+ * so the next one.  The pause begins anew when a connection has worked for
+ * longer than the pause could be, so that a peer which comes and goes is not
+ * dialled faster than it lives.
  */
 #ifndef EMPLOG_PEERS_H
 #define EMPLOG_PEERS_H
@@ -45,7 +55,7 @@ struct peers {
 	unsigned	 n;
 	unsigned	 at;
 	unsigned	 rounds;	/* through the list, without success */
-	bool		 worked;	/* the one at at answered */
+	bool		 worked;	/* it answered on this connection */
 };
 
 /* -EINVAL: empty, too many or no peer; -ENOMEM. */
@@ -55,11 +65,13 @@ void	 peers_fini(struct peers *p);
 const char *peers_name(const struct peers *p);
 void	 peers_peer(const struct peers *p, struct peer *ret);
 /*
- * It failed: on to the next one.  Returns how long to wait first, ns: a pause
- * is as long as it asked to be left alone, 5 s at most.
+ * An attempt failed (up_ns 0), or a connection that was up for so long ended;
+ * cut: by somebody there, not by silence.  Returns how long to wait, ns: a
+ * pause is as long as it asked to be left alone, 5 s at most.
  */
-uint64_t peers_failed(struct peers *p, uint64_t asked_ns);
-/* It answered: a later failure begins again with the first one. */
+uint64_t peers_failed(struct peers *p, bool cut, uint64_t up_ns,
+	    uint64_t asked_ns);
+/* It answered on the connection there is. */
 void	 peers_worked(struct peers *p);
 
 #endif

@@ -11,7 +11,7 @@
 #include "banned.h"
 
 #define INFLIGHT_MAX	((uint64_t)32 << 20)
-#define ACK_TIMEOUT_MS	15000
+#define ACK_TIMEOUT_MS	5000
 #define MISSED_NS	(2000 * MS)	/* peers that start together are no news */
 
 static void	 dial_done(struct dial *d, int res);
@@ -86,6 +86,7 @@ sender_new(struct sender **ret_s, struct env *env,
 		return r;
 	}
 	outq_init(&s->out, s->agent_id);
+	patience_init(&s->patience, s->conf.ack_timeout_ms);
 	*ret_s = s;
 	return 0;
 }
@@ -152,8 +153,12 @@ try_peer(struct sender *s)
 static void
 wait_then_try(struct sender *s)
 {
+	bool cut = s->why == -ECONNRESET || s->why == -EPIPE;
+
 	s->state = S_WAIT;
-	set_deadline(s, peers_failed(&s->peers, dial_wait_ns(&s->dial)));
+	set_deadline(s, peers_failed(&s->peers, cut, s->up_ns,
+	    dial_wait_ns(&s->dial)));
+	s->up_ns = 0;
 }
 
 void
@@ -220,6 +225,7 @@ sender_lose(struct sender *s, int why, const char *words)
 	s->state = S_LOST;
 	note_why(s, why, words);
 	s->deadline = 0;
+	s->up_ns = loop_now(s->env->loop) - s->since;
 	s->since = loop_now(s->env->loop);
 	ctr_set(ctr(s), CTR_hop_up, 0);
 	ctr_add(ctr(s), CTR_hop_failures, !s->closing);
@@ -237,19 +243,18 @@ close_done(struct op *op)
 	struct hop_chunk *hc;
 
 	s->fd = -1;
-	s->resend = 0;
 	while (!s->closing && (hc = outq_take_first(&s->out)) != NULL) {
-		s->resend++;
+		up_lost(s, hc);
 		hc->done(hc, -ECONNRESET);
 	}
 	up_gauge(s);
-	if (!s->closing) {
+	/* told before the next one is taken: sender_peer() is the lost one */
+	if (!s->closing && s->was_up)
+		s->conf.down(s->conf.arg, s->why);
+	else if (!s->closing)
+		tell_missed(s);
+	if (!s->closing)
 		wait_then_try(s);
-		if (s->was_up)
-			s->conf.down(s->conf.arg, s->why);
-		else
-			tell_missed(s);
-	}
 	s->was_up = false;
 	sender_finish(s);
 }

@@ -37,7 +37,7 @@ struct sender_conf {
 	const struct edge_conf *edge;
 	uint64_t	 inflight_max;	/* 32 MiB when 0 */
 	const char	*agent_id;	/* for the tag: "emplog.<agent_id>" */
-	uint32_t	 ack_timeout_ms; /* 15000 when 0: then it is left */
+	uint32_t	 ack_timeout_ms; /* 5000 when 0: then it is left */
 	void		(*up)(void *arg);	/* also: there is room again */
 	void		(*down)(void *arg, int why);
 	/*
@@ -58,7 +58,6 @@ struct hop_chunk {
 	/* the sender's own */
 	struct hop_chunk *next;
 	uint64_t	 sent_ns;
-	uint64_t	 sent_at;	/* position in this connection's bytes */
 	uint8_t		 id[24];	/* the Forward "chunk" option */
 	uint16_t	 head_len;
 	uint8_t		 state;

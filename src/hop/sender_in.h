@@ -10,6 +10,7 @@
 #include "base/must.h"
 #include "hop/dial.h"
 #include "hop/outq.h"
+#include "hop/patience.h"
 #include "hop/peers.h"
 #include "hop/sender.h"
 #include "hop/shake.h"
@@ -44,9 +45,8 @@ struct sender {
 	bool		 was_up;	/* the connection that is lost */
 	char		 told[SHAKE_WHY]; /* a refusal, until one answered */
 	uint64_t	 since;
-	uint64_t	 went_ns;	/* bytes of a chunk went */
-	uint64_t	 answered_ns;
-	uint64_t	 resend;	/* lost chunks that will come again */
+	uint64_t	 up_ns;		/* so long the last connection was up */
+	struct patience	 patience;
 
 	struct outq	 out;
 	struct iovec	 iov[IOVS];
@@ -94,6 +94,8 @@ void	 sender_lose(struct sender *s, int why, const char *words);
 /* The handshake is over. */
 void	 up_begin(struct sender *s);
 void	 up_gauge(struct sender *s);
+/* What went as a whole may be there: it will be sent again all the same. */
+void	 up_lost(struct sender *s, const struct hop_chunk *hc);
 /* The time an answer must have come by is over, or not yet. */
 void	 up_expired(struct sender *s);
 void	 up_sent(struct op *op);

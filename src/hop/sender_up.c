@@ -31,23 +31,14 @@ kick(struct sender *s)
 		loop_send(s->env->loop, &s->send, s->fd, s->iov, n);
 }
 
-/*
- * Due after the oldest chunk went as a whole, or the last answer.  While it
- * is still going, each byte that goes is a sign of life; what goes behind it
- * is none.
- */
 static uint64_t
 answer_due(const struct sender *s)
 {
-	uint64_t since = s->out.first->sent_ns;	/* 0: not as a whole */
-
-	if (since == 0)
-		since = s->went_ns;
-	if (since < s->answered_ns)
-		since = s->answered_ns;
 	/* an edge sees what goes on, and ends it itself */
-	return since + (dial_is_edge(&s->dial) ? EDGE_PATIENCE_MS :
-	    s->conf.ack_timeout_ms) * MS;
+	if (dial_is_edge(&s->dial))
+		return patience_since(&s->patience, s->out.first->sent_ns) +
+		    EDGE_PATIENCE_MS * MS;
+	return patience_due(&s->patience, s->out.first->sent_ns);
 }
 
 static void
@@ -68,7 +59,7 @@ up_begin(struct sender *s)
 	s->in_len = 0;
 	s->deadline = 0;
 	s->since = loop_now(s->env->loop);
-	s->went_ns = s->answered_ns = s->since;
+	patience_begin(&s->patience, s->since);
 	outq_begin(&s->out);
 	ctr_add(ctr(s), CTR_hop_connects, 1);
 	ctr_set(ctr(s), CTR_hop_up, 1);
@@ -87,10 +78,21 @@ up_expired(struct sender *s)
 {
 	if (s->out.first == NULL)
 		return;
-	if (answer_due(s) <= loop_now(s->env->loop))
+	if (answer_due(s) <= loop_now(s->env->loop)) {
+		patience_silent(&s->patience);
 		sender_lose(s, -ETIMEDOUT, "");
-	else
+	} else {
 		watch_answers(s);
+	}
+}
+
+void
+up_lost(struct sender *s, const struct hop_chunk *hc)
+{
+	if (hc->sent_ns == 0)
+		return;
+	ctr_add(ctr(s), CTR_hop_resent_chunks, 1);
+	ctr_add(ctr(s), CTR_hop_resent_bytes, chunk_body_len(&hc->chunk));
 }
 
 /* ---- sending ---- */
@@ -107,7 +109,7 @@ send_result(struct sender *s, int64_t res)
 	ctr_add(ctr(s), CTR_hop_sent_chunks, sent.chunks);
 	ctr_add(ctr(s), CTR_hop_sent_bytes, sent.bytes);
 	if (res > 0)
-		s->went_ns = loop_now(s->env->loop);
+		patience_went(&s->patience, loop_now(s->env->loop));
 	else if (res == -EFAULT)
 		r = outq_fault(&s->out, &filled);
 	else
@@ -168,12 +170,8 @@ sender_send(struct sender *s, struct hop_chunk *hc)
 	hc->tail_len = (uint16_t)wire_tail(hc->tail, &hc->chunk, hc->id,
 	    WIRE_ALL);
 	outq_put(&s->out, hc);
-	if (s->resend > 0) {
-		s->resend--;
-		ctr_add(ctr(s), CTR_hop_resent_chunks, 1);
-	}
 	if (s->out.chunks == 1)
-		s->went_ns = loop_now(s->env->loop);
+		patience_went(&s->patience, loop_now(s->env->loop));
 	up_gauge(s);
 	watch_answers(s);
 	kick(s);
@@ -195,7 +193,7 @@ answered(struct sender *s, struct hop_chunk *hc)
 {
 	ctr_add(ctr(s), CTR_hop_acked_chunks, 1);
 	ctr_add(ctr(s), CTR_hop_acked_bytes, chunk_body_len(&hc->chunk));
-	s->answered_ns = loop_now(s->env->loop);
+	patience_answered(&s->patience, hc->sent_ns, loop_now(s->env->loop));
 	s->told[0] = '\0';
 	peers_worked(&s->peers);
 	up_gauge(s);
