@@ -2,7 +2,8 @@
 """claims.py - tests named by what they claim, run a few at a time
 
 A claim is a function of a World of its own.  alone: it measures, so nothing
-else runs meanwhile.  epoll: it is run with that loop as well.
+else runs meanwhile.  epoll: it is run with that loop as well.  part: it takes
+long, and is run when that word is given, or one of its name.
 """
 
 import os
@@ -19,9 +20,9 @@ AT_ONCE = 4
 CLAIMS = []
 
 
-def claim(alone=False, epoll=False):
+def claim(alone=False, epoll=False, part=''):
     def add(f):
-        CLAIMS.append((f, alone, epoll))
+        CLAIMS.append((f, alone, epoll, part))
         return f
     return add
 
@@ -85,11 +86,14 @@ class Runner:
                 print(f'not ok {name} ({took}) {why}\n{logs}', flush=True)
 
     def run(self, patterns):
-        rounds = [(f, alone, None) for f, alone, _ in CLAIMS]
+        def wanted(f, part):
+            if not patterns:
+                return part == ''
+            return any(p == part or p in f.__name__ for p in patterns)
+        claims = [c for c in CLAIMS if wanted(c[0], c[3])]
+        rounds = [(f, alone, None) for f, alone, _, _ in claims]
         if os.environ.get('TEST_IO', 'auto') != 'epoll':
-            rounds += [(f, alone, 'epoll') for f, alone, epoll in CLAIMS if epoll]
-        rounds = [r for r in rounds
-                  if not patterns or any(p in r[0].__name__ for p in patterns)]
+            rounds += [(f, alone, 'epoll') for f, alone, epoll, _ in claims if epoll]
         for f, alone, io in rounds:
             if alone:
                 self.run_one(f, io)

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""run.py - every claim of the end to end tests, or those whose name has a word
+"""run.py - the claims of the end to end tests, or those whose name has a word
+
+Those of internet.py are run when asked for: by the word internet, or a name.
 
 usage: run.py [WORD...]        with BUILD_DIR in the environment
 """
@@ -14,6 +16,7 @@ import answers      # noqa: F401
 import decoded      # noqa: F401
 import edge         # noqa: F401
 import endpoints    # noqa: F401
+import internet     # noqa: F401
 import legacy       # noqa: F401
 import kept         # noqa: F401
 import life         # noqa: F401

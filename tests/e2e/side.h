@@ -66,10 +66,13 @@ side_payload(char to[PAYLOAD_MAX], uint64_t p, uint64_t n)
 	return len;
 }
 
-/* The next number of p as a record; may be called from many threads. */
+/*
+ * The next number of p as a record, its payload cut to length; may be called
+ * from many threads.
+ */
 static inline int
-side_issue(struct side *s, struct emplog *log, enum emplog_level level,
-    uint64_t p)
+side_issue_cut(struct side *s, struct emplog *log, enum emplog_level level,
+    uint64_t p, size_t length)
 {
 	char text[PAYLOAD_MAX];
 	uint64_t n;
@@ -82,6 +85,8 @@ side_issue(struct side *s, struct emplog *log, enum emplog_level level,
 		return -ERANGE;
 	}
 	len = side_payload(text, p, n);
+	if (len > length)
+		len = length;
 	r = emplog_log(log, level, "issued",
 	    (const struct emplog_field[]){ EMPLOG_UINT("p", p),
 	    EMPLOG_UINT("n", n), EMPLOG_STRN("payload", text, len) }, 3);
@@ -90,6 +95,13 @@ side_issue(struct side *s, struct emplog *log, enum emplog_level level,
 	else
 		atomic_fetch_add(&s->refused, 1);
 	return r;
+}
+
+static inline int
+side_issue(struct side *s, struct emplog *log, enum emplog_level level,
+    uint64_t p)
+{
+	return side_issue_cut(s, log, level, p, PAYLOAD_MAX);
 }
 
 #endif

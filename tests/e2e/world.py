@@ -68,9 +68,9 @@ def wait_for(what, condition, seconds=20.0, every=0.002):
         time.sleep(every)
 
 
-def payload(p, n):
+def payload(p, n, most=6000):
     crc = zlib.crc32(struct.pack('<QQ', p, n))
-    length = 2000 + crc % 4000
+    length = min(2000 + crc % 4000, most)
     return (f'{crc:08x} ' * (length // 9 + 1))[:length]
 
 
@@ -203,8 +203,8 @@ class World:
         self.roles.append(r)
         return r
 
-    def producer(self, burst, pause_ms, count=1000000):
-        p = Producer(self, self.numbers, burst, pause_ms, count)
+    def producer(self, burst, pause_ms, count=1000000, length=6000):
+        p = Producer(self, self.numbers, burst, pause_ms, count, length)
         self.numbers += 1
         self.producers.append(p)
         return p
@@ -267,11 +267,11 @@ class World:
 
 
 class Producer:
-    def __init__(self, world, number, burst, pause_ms, count):
+    def __init__(self, world, number, burst, pause_ms, count, length):
         self.number = number
         self.side = os.path.join(world.dir, f'side-{number}')
         self.process = subprocess.Popen(
-            [ISSUER, self.side, str(number), str(burst), str(pause_ms), str(count)],
+            [ISSUER, self.side, str(number), str(burst), str(pause_ms), str(count), str(length)],
             env=world.env)
 
     def kill(self):
@@ -382,8 +382,8 @@ def exported(export_dir, start=0):
 class Received:
     """What came out, as sets per producer; follows growing files."""
 
-    def __init__(self, export_dir):
-        self.dir = export_dir
+    def __init__(self, export_dir, length=6000):
+        self.dir, self.length = export_dir, length
         self.at = {}
         self.seen = {}
         self.twice = []
@@ -417,7 +417,7 @@ class Received:
             self.others[name] = self.others.get(name, 0) + 1
             return
         p, n = int(a['p']), int(a['n'])
-        if a['payload'] != payload(p, n):
+        if a['payload'] != payload(p, n, self.length):
             self.damaged.append((p, n))
         seen = self.seen.setdefault(p, set())
         if n in seen:
