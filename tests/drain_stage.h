@@ -271,6 +271,8 @@ struct sender {
 	bool		 up;
 	bool		 answers;	/* acknowledges at once */
 	size_t		 room;
+	bool		 going;		/* nothing went as a whole yet */
+	uint64_t	 owes_ns;	/* an answer, since; 0: none */
 	uint64_t	 since;
 	struct hop_chunk *first, **lastp;
 	unsigned	 out;
@@ -413,6 +415,23 @@ uint64_t
 sender_since(const struct sender *s)
 {
 	return s->since;
+}
+
+uint64_t
+sender_silent(const struct sender *s)
+{
+	return s->owes_ns == 0 ? 0 : lp.now - s->owes_ns;
+}
+
+/* The relay takes it all the same: a stopped one goes on some day. */
+int
+sender_take_back(struct sender *s, struct hop_chunk *hc)
+{
+	if (s->going)
+		return -EBUSY;
+	must(hc == s->first);
+	relay_take(&relay_next()->chunk);
+	return 0;
 }
 
 /* ---- a disk ---- */

@@ -587,6 +587,36 @@ START_TEST(what_is_with_the_sender_holds_the_tail_though_it_spills)
 }
 END_TEST
 
+START_TEST(what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full)
+{
+	struct kit *k = lane(DATA);
+	uint64_t out;
+
+	snd.answers = false;
+	ck_assert_int_eq(start(), 0);
+	put(k, 1000);
+	pass(50 * MS);
+	out = snd.first->chunk.to;
+	snd.owes_ns = lp.now;
+	put_many(k, 60, 1000);
+	pass(900 * MS);
+	ck_assert_uint_eq(tail(k), 0);
+	snd.going = true;	/* its memory is still being read */
+	pass(200 * MS);
+	ck_assert_uint_eq(tail(k), 0);
+	snd.going = false;
+	pass(200 * MS);
+	ck_assert_uint_ge(tail(k), out);
+	ck_assert_uint_eq(tail(k), k->at);
+	snd.owes_ns = 0;
+	relay_lose(false);
+	snd.up = snd.answers = true;
+	drain_sender_up(dr);
+	pass(SECOND);
+	arrived(k, k->at);
+}
+END_TEST
+
 START_TEST(a_sync_that_fails_is_no_acknowledgement)
 {
 	struct kit *k = lane(DATA);
@@ -1618,6 +1648,8 @@ suite(void)
 	tcase_add_test(t, past_half_it_spills_after_half_a_second);
 	tcase_add_test(t,
 	    what_is_with_the_sender_holds_the_tail_though_it_spills);
+	tcase_add_test(t,
+	    what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full);
 	tcase_add_test(t, a_sync_that_fails_is_no_acknowledgement);
 	tcase_add_test(t, a_full_disk_leaves_the_bytes_in_the_lane);
 	tcase_add_test(t, a_backlog_frame_that_fails_is_sent_again_before_the_next);

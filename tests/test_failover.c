@@ -5,7 +5,8 @@
  * Claims: who falls silent is left for the next one, though it still accepts;
  * who comes and goes is left too and not dialled faster than it lives; what
  * is sent again is counted to the byte; a line too thin for the usual patience
- * gets through all the same; a name of which most addresses are black holes
+ * gets through all the same; a chunk may be taken back from who is silent, who
+ * owes an answer nevertheless; a name of which most addresses are black holes
  * is reached in ten seconds.  A gate before the real receiver, in a thread of
  * its own, can freeze, cut and delay.
  */
@@ -315,6 +316,86 @@ START_TEST(a_line_too_slow_for_the_usual_patience_gets_through)
 }
 END_TEST
 
+/* ---- chunks taken back ---- */
+
+static bool
+is_sent(struct rig *r, void *arg)
+{
+	push();
+	return out_ctr(CTR_hop_sent_chunks) == 1;
+}
+
+static void
+nothing(struct op *op)
+{
+}
+
+static void
+silence(uint64_t ms)
+{
+	struct op timer;
+
+	op_init(&timer, nothing, NULL);
+	loop_timer(rig.loop, &timer, loop_now(rig.loop) + ms * MS);
+	while (!op_idle(&timer))
+		loop_turn(rig.loop, true);
+}
+
+static bool
+is_answered(struct rig *r, void *arg)
+{
+	return sender_silent(src.sender) == 0;
+}
+
+static bool
+is_down(struct rig *r, void *arg)
+{
+	return src.downs > 0;
+}
+
+/* One chunk is with a frozen peer, and is ours again. */
+static void
+sent_and_taken_back(uint32_t ack_timeout_ms)
+{
+	gate.frozen = true;
+	source_start(gate.addr, ack_timeout_ms, 1, 100);
+	rig_until(&rig, is_sent, NULL);
+	silence(60);
+	ck_assert_int_eq(sender_take_back(src.sender, &src.hc), 0);
+	ck_assert_int_eq(sender_take_back(src.sender, &src.hc), -EBUSY);
+	ck_assert_uint_eq(out_ctr(CTR_hop_inflight_bytes), 0);
+	ck_assert_uint_eq(out_ctr(CTR_hop_resent_chunks), 1);
+	ck_assert_uint_eq(out_ctr(CTR_hop_resent_bytes), src.lane.len);
+	ck_assert_uint_gt(sender_silent(src.sender), 50 * MS);
+}
+
+START_TEST(who_owes_for_a_chunk_taken_back_is_left_all_the_same)
+{
+	sent_and_taken_back(300);
+	rig_until(&rig, is_down, NULL);
+	ck_assert_int_eq(src.why, -ETIMEDOUT);
+	ck_assert_uint_eq(out_ctr(CTR_hop_resent_chunks), 1);
+	source_end();
+}
+END_TEST
+
+START_TEST(a_late_answer_to_a_chunk_taken_back_is_a_sign_of_life)
+{
+	sent_and_taken_back(20000);
+	gate.frozen = false;
+	rig_until(&rig, is_answered, NULL);
+	ck_assert_uint_eq(out_ctr(CTR_hop_bad_acks), 0);
+	ck_assert_uint_eq(out_ctr(CTR_hop_acked_chunks), 0);
+	/* sent again it is known there */
+	src.busy = false;
+	rig_until(&rig, all_acked, NULL);
+	ck_assert_uint_eq(src.downs, 0);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_dup_bytes), src.lane.len);
+	rig_expect_lane(&rig, &src.lane);
+	source_end();
+}
+END_TEST
+
 /* ---- names with several addresses ---- */
 
 static uint16_t holes[4];
@@ -452,6 +533,11 @@ START_TEST(patience_doubles_with_silence_and_halves_with_answers)
 	ck_assert_uint_eq(patience_due(&p, 1), now + 30 * MS - 1);
 	patience_went(&p, now + 20 * MS);	/* still going */
 	ck_assert_uint_eq(patience_due(&p, 0), now + 40 * MS);
+	patience_taken_back(&p, now + 15 * MS);
+	patience_taken_back(&p, now + 16 * MS);
+	ck_assert_uint_eq(patience_due(&p, 0), now + 35 * MS);
+	patience_answered(&p, 0, now + 18 * MS);
+	ck_assert_uint_eq(p.owed_ns, 0);
 }
 END_TEST
 
@@ -469,6 +555,10 @@ main(void)
 	tcase_add_test(t, who_comes_and_goes_is_left_for_the_next_one);
 	tcase_add_test(t, what_is_sent_again_is_counted_to_the_byte);
 	tcase_add_test(t, a_line_too_slow_for_the_usual_patience_gets_through);
+	tcase_add_test(t,
+	    who_owes_for_a_chunk_taken_back_is_left_all_the_same);
+	tcase_add_test(t,
+	    a_late_answer_to_a_chunk_taken_back_is_a_sign_of_life);
 	tcase_add_test(t,
 	    three_black_holes_of_four_addresses_cost_ten_seconds_at_most);
 	tcase_add_test(t, order_of_peers);

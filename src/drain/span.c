@@ -14,7 +14,7 @@
 #define LANES_FEW	4
 #define SPILL_WAIT	(500 * MS)
 #define SPILL_SOON	(20 * MS)	/* a near relay answers as soon as a disk */
-#define AWAY_LONG	SECOND
+#define AWAY_LONG	SECOND		/* or silent */
 #define RECORD_LEAST	13		/* [EventTime, {}] */
 #define RECORD_USUAL	512		/* where marks do not tell */
 
@@ -374,8 +374,8 @@ worth_sending(const struct inlane *l)
 	return more >= l->r.data_bytes / 8 && out < l->r.data_bytes / 2;
 }
 
-bool
-inlane_move(struct drain *d, struct inlane *l)
+static bool
+move(struct drain *d, struct inlane *l)
 {
 	struct span *s = first_waiting(l);
 	uint64_t next = s != NULL ? s->from : l->sent;
@@ -393,6 +393,37 @@ inlane_move(struct drain *d, struct inlane *l)
 	if (s == NULL)
 		return false;
 	return way == WAY_LIVE ? span_send(d, s) : span_spill(d, s);
+}
+
+/*
+ * A relay that fell silent holds the tail of a lane, which fills up: what is
+ * on its way there goes to the disk as well, and counts as resent.
+ */
+static void
+take_back(struct drain *d, struct inlane *l)
+{
+	struct span *s;
+
+	if (d->state != DRAIN_RUN || d->conf.queue == NULL || d->queue_stuck ||
+	    sender_silent(d->conf.sender) < AWAY_LONG || !presses(d, l))
+		return;
+	for (s = l->first; s != NULL; s = s->next) {
+		if (s->state != SPAN_OUT || s->way != WAY_LIVE)
+			continue;
+		if (sender_take_back(d->conf.sender, &s->hc) < 0)
+			break;
+		s->state = SPAN_WAIT;
+		s->way = WAY_NONE;
+		d->spans_out--;
+		l->spill_to = l->head;
+	}
+}
+
+bool
+inlane_move(struct drain *d, struct inlane *l)
+{
+	take_back(d, l);
+	return move(d, l);
 }
 
 /* ---- stopping ---- */

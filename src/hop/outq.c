@@ -302,6 +302,21 @@ outq_take(struct outq *q, struct bytes id, struct hop_chunk **ret_hc)
 	return -ENOENT;
 }
 
+int
+outq_take_back(struct outq *q, struct hop_chunk *hc)
+{
+	struct hop_chunk **at = &q->first;
+
+	if (hc->state != OUT_SENT)
+		return -EBUSY;
+	while (*at != hc) {
+		must(*at != NULL);
+		at = &(*at)->next;
+	}
+	unlink_at(q, at);
+	return 0;
+}
+
 struct hop_chunk *
 outq_take_early(struct outq *q)
 {

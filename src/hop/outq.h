@@ -76,6 +76,8 @@ int	 outq_fault(struct outq *q, size_t *ret_filled);
 int	 outq_take(struct outq *q, struct bytes id,
 	    struct hop_chunk **ret_hc);
 struct hop_chunk *outq_take_early(struct outq *q);
+/* This one, which went as a whole and has no answer; -EBUSY: it did not. */
+int	 outq_take_back(struct outq *q, struct hop_chunk *hc);
 /* The first one, whatever became of it; NULL: empty. No iov is out (must). */
 struct hop_chunk *outq_take_first(struct outq *q);
 

@@ -18,6 +18,7 @@ void
 patience_begin(struct patience *p, uint64_t now_ns)
 {
 	p->went_ns = p->answered_ns = now_ns;
+	p->owed_ns = 0;
 }
 
 void
@@ -26,11 +27,20 @@ patience_went(struct patience *p, uint64_t now_ns)
 	p->went_ns = now_ns;
 }
 
+void
+patience_taken_back(struct patience *p, uint64_t sent_ns)
+{
+	if (p->owed_ns == 0 || sent_ns < p->owed_ns)
+		p->owed_ns = sent_ns;
+}
+
 uint64_t
 patience_since(const struct patience *p, uint64_t sent_ns)
 {
 	if (sent_ns == 0)
 		sent_ns = p->went_ns;
+	if (p->owed_ns != 0 && p->owed_ns < sent_ns)
+		sent_ns = p->owed_ns;
 	return sent_ns < p->answered_ns ? p->answered_ns : sent_ns;
 }
 
@@ -42,6 +52,7 @@ patience_answered(struct patience *p, uint64_t sent_ns, uint64_t now_ns)
 	if (p->slow > 0 && now_ns - patience_since(p, sent_ns) < quick)
 		p->slow--;
 	p->answered_ns = now_ns;
+	p->owed_ns = 0;
 }
 
 void

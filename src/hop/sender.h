@@ -13,7 +13,7 @@
  *   IDLE -> DIAL -> SHAKE -> UP -> (lost) -> WAIT with jitter -> DIAL
  *
  * Invariants
- *   1. Each hop_chunk handed over completes exactly once.
+ *   1. Each hop_chunk handed over completes exactly once, or is taken back.
  *   2. done(0) means: the peer said it is durable there.  Anything else means
  *      it may or may not be; send it again (ranges de-duplicate).
  *   3. When a connection ends, all its chunks complete with -ECONNRESET (in
@@ -87,6 +87,14 @@ size_t	 sender_room(const struct sender *s);
  * then.  At done(0) chunk.records is what the peer counted, if it told.
  */
 int	 sender_send(struct sender *s, struct hop_chunk *hc);
+/*
+ * 0: a chunk under way is the caller's again and done() does not come; it went
+ * as a whole, so the peer may have it, and counts as resent.  -EBUSY: its
+ * memory may still be read, or its connection is ending.
+ */
+int	 sender_take_back(struct sender *s, struct hop_chunk *hc);
+/* How long the peer has owed an answer, ns; 0: it owes none. */
+uint64_t sender_silent(const struct sender *s);
 /* The stream is finished: told when the connection is up, no answer. */
 void	 sender_end_stream(struct sender *s, const uint8_t id[STREAM_ID_LEN]);
 /* "127.0.0.1:24224" of the peer in use, or of the one tried. */

@@ -47,6 +47,7 @@ struct sender {
 	uint64_t	 since;
 	uint64_t	 up_ns;		/* so long the last connection was up */
 	struct patience	 patience;
+	uint64_t	 taken_back;	/* chunks whose answer may still come */
 
 	struct outq	 out;
 	struct iovec	 iov[IOVS];

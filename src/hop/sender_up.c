@@ -31,20 +31,34 @@ kick(struct sender *s)
 		loop_send(s->env->loop, &s->send, s->fd, s->iov, n);
 }
 
+/* The peer: an answer. */
+static bool
+owes(const struct sender *s)
+{
+	return s->out.first != NULL || s->patience.owed_ns != 0;
+}
+
+static uint64_t
+oldest_sent(const struct sender *s)
+{
+	return s->out.first != NULL ? s->out.first->sent_ns :
+	    s->patience.owed_ns;
+}
+
 static uint64_t
 answer_due(const struct sender *s)
 {
 	/* an edge sees what goes on, and ends it itself */
 	if (dial_is_edge(&s->dial))
-		return patience_since(&s->patience, s->out.first->sent_ns) +
+		return patience_since(&s->patience, oldest_sent(s)) +
 		    EDGE_PATIENCE_MS * MS;
-	return patience_due(&s->patience, s->out.first->sent_ns);
+	return patience_due(&s->patience, oldest_sent(s));
 }
 
 static void
 watch_answers(struct sender *s)
 {
-	if (s->deadline == 0 && s->out.first != NULL) {
+	if (s->deadline == 0 && owes(s)) {
 		s->deadline = answer_due(s);
 		sender_arm(s);
 	}
@@ -60,6 +74,7 @@ up_begin(struct sender *s)
 	s->deadline = 0;
 	s->since = loop_now(s->env->loop);
 	patience_begin(&s->patience, s->since);
+	s->taken_back = 0;
 	outq_begin(&s->out);
 	ctr_add(ctr(s), CTR_hop_connects, 1);
 	ctr_set(ctr(s), CTR_hop_up, 1);
@@ -76,7 +91,7 @@ up_begin(struct sender *s)
 void
 up_expired(struct sender *s)
 {
-	if (s->out.first == NULL)
+	if (!owes(s))
 		return;
 	if (answer_due(s) <= loop_now(s->env->loop)) {
 		patience_silent(&s->patience);
@@ -178,6 +193,32 @@ sender_send(struct sender *s, struct hop_chunk *hc)
 	return 0;
 }
 
+int
+sender_take_back(struct sender *s, struct hop_chunk *hc)
+{
+	int r;
+
+	sender_check(s);
+	r = s->state == S_UP ? outq_take_back(&s->out, hc) : -EBUSY;
+	if (r < 0)
+		return r;
+	up_lost(s, hc);
+	patience_taken_back(&s->patience, hc->sent_ns);
+	s->taken_back++;
+	up_gauge(s);
+	return 0;
+}
+
+uint64_t
+sender_silent(const struct sender *s)
+{
+	sender_check(s);
+	if (s->state != S_UP || !owes(s))
+		return 0;
+	return loop_now(s->env->loop) -
+	    patience_since(&s->patience, oldest_sent(s));
+}
+
 void
 sender_end_stream(struct sender *s, const uint8_t id[STREAM_ID_LEN])
 {
@@ -207,8 +248,13 @@ answer(struct sender *s, struct bytes id, uint64_t records)
 	int r;
 
 	r = outq_take(&s->out, id, &hc);
-	if (r == -ENOENT)
+	if (r == -ENOENT && s->taken_back > 0) {
+		s->taken_back--;
+		patience_answered(&s->patience, s->patience.owed_ns,
+		    loop_now(s->env->loop));
+	} else if (r == -ENOENT) {
 		ctr_add(ctr(s), CTR_hop_bad_acks, 1);
+	}
 	if (r < 0)
 		return;
 	if (records > 0 && records <= UINT32_MAX)
