@@ -309,8 +309,9 @@ START_TEST(a_line_too_slow_for_the_usual_patience_gets_through)
 	gate.delay_ms = 250;
 	source_start(gate.addr, 100, 5, 100);
 	rig_until(&rig, all_acked, NULL);
-	/* 100 and 200 ms were too few, 400 are kept */
-	ck_assert_uint_eq(src.downs, 2);
+	/* 100 and 200 ms were too few; 400 or 800 are enough, and kept */
+	ck_assert_uint_ge(src.downs, 2);
+	ck_assert_uint_le(src.downs, 3);
 	rig_expect_lane(&rig, &src.lane);
 	source_end();
 }
