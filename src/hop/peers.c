@@ -213,7 +213,7 @@ peers_failed(struct peers *p, bool cut, uint64_t up_ns, uint64_t asked_ns)
 	bool steady = p->worked && up_ns >= STEADY_MS * MS;
 	uint64_t most, ns;
 
-	if (p->worked && up_ns > pause_max_ns(p))
+	if (p->worked && up_ns > pause_max_ns(p) / 4)
 		p->rounds = 0;
 	p->worked = false;
 	p->at = steady && cut ? 0 : (p->at + 1) % p->n;
