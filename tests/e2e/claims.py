@@ -2,7 +2,8 @@
 """claims.py - tests named by what they claim, run a few at a time
 
 A claim is a function of a World of its own.  alone: it measures, so nothing
-else runs meanwhile.  epoll: it is run with that loop as well.  part: it takes
+else runs meanwhile, but for what is patient: that mostly waits, and is begun
+before all others.  epoll: it is run with that loop as well.  part: it takes
 long, and is run when that word is given, or one of its name.
 """
 
@@ -20,9 +21,9 @@ AT_ONCE = 4
 CLAIMS = []
 
 
-def claim(alone=False, epoll=False, part=''):
+def claim(alone=False, epoll=False, part='', patient=False):
     def add(f):
-        CLAIMS.append((f, alone, epoll, part))
+        CLAIMS.append((f, alone, epoll, part, patient))
         return f
     return add
 
@@ -91,9 +92,13 @@ class Runner:
                 return part == ''
             return any(p == part or p in f.__name__ for p in patterns)
         claims = [c for c in CLAIMS if wanted(c[0], c[3])]
-        rounds = [(f, alone, None) for f, alone, _, _ in claims]
+        rounds = [(f, alone, None) for f, alone, _, _, patient in claims if not patient]
         if os.environ.get('TEST_IO', 'auto') != 'epoll':
-            rounds += [(f, alone, 'epoll') for f, alone, epoll, _ in claims if epoll]
+            rounds += [(f, alone, 'epoll') for f, alone, epoll, _, _ in claims if epoll]
+        waiting = [threading.Thread(target=self.run_one, args=(f, None))
+                   for f, _, _, _, patient in claims if patient]
+        for t in waiting:
+            t.start()
         for f, alone, io in rounds:
             if alone:
                 self.run_one(f, io)
@@ -101,6 +106,8 @@ class Runner:
             for f, alone, io in rounds:
                 if not alone:
                     pool.submit(self.run_one, f, io)
+        for t in waiting:
+            t.join()
         print(f'{self.passed} passed, {self.failed} failed', flush=True)
         return 1 if self.failed or not self.passed else 0
 

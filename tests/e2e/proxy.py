@@ -14,6 +14,7 @@ import struct
 import threading
 import time
 
+SHAKEN = 4000       # bytes: more than a client says in a handshake
 RST = struct.pack('ii', 1, 0)       # SO_LINGER: on, 0 s
 
 
@@ -50,8 +51,12 @@ class Line:
     def plan(self):
         """When and how it is to be cut."""
         p, rng = self.proxy, self.rng
-        self.bytes_left = self.answers_left = None
+        self.bytes_left = self.answers_left = self.lives = None
+        self.went_up = 0
         self.how = rng.choice(('RST', 'FIN'))
+        if p.lives is not None:
+            self.when, self.lives = 'after a while', rng.uniform(*p.lives)
+            return
         if p.answers_max is not None:
             self.when, self.answers_left = 'after an answer', p.answers_max
             return
@@ -62,6 +67,10 @@ class Line:
             self.bytes_left = rng.randrange(p.cut_bytes)
         else:
             self.answers_left = rng.randrange(1, p.cut_answers)
+
+    def cut_if_so(self):
+        if self.proxy.may_cut:
+            self.cut()
 
     def cut(self):
         with self.proxy.lock:
@@ -84,6 +93,7 @@ class Line:
             s.close()
 
     def up(self, to, data):
+        self.went_up += len(data)
         if self.bytes_left is not None and self.proxy.may_cut:
             data = data[:self.bytes_left]
             self.bytes_left -= len(data)
@@ -92,6 +102,11 @@ class Line:
             self.cut()
 
     def down(self, to, data):
+        if self.lives is not None and self.went_up >= SHAKEN:
+            t = threading.Timer(self.lives, self.cut_if_so)
+            t.daemon = True
+            t.start()
+            self.lives = None
         if self.answers_left is None or not self.proxy.may_cut:
             self.pieces(to, data)
             return
@@ -142,14 +157,15 @@ class Line:
 
 class Proxy:
     def __init__(self, w, target, rng, splits=True, delay_ms=10, cut_bytes=None, cut_answers=40,
-                 answers_max=None):
+                 answers_max=None, lives=None):
         """target: (host, port).  cut_bytes: connections are cut, at random up
         to so many bytes or cut_answers answers; answers_max: always after so
-        many."""
+        many; lives: after so many seconds (from, to), but never in the
+        handshake of TLS."""
         self.target, self.splits, self.delay_ms = target, splits, delay_ms
         self.rng = random.Random(rng.getrandbits(64))
         self.cut_bytes, self.cut_answers, self.answers_max = cut_bytes, cut_answers, answers_max
-        self.may_cut = True
+        self.lives, self.may_cut = lives, True
         self.stalled = threading.Event()    # it neither reads nor answers
         self.lock = threading.Lock()
         self.cuts, self.lines, self.accepted = {}, [], 0
