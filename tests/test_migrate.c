@@ -191,6 +191,13 @@ static const struct row {
 	{ "Require_ack_response on is nothing to tell",
 	    BIT TO " Require_ack_response true\n", { "relay = h:1\n" },
 	    "equire_ack_response" },
+	{ "a secret behind the wrong sign is not printed",
+	    BIT TO " Shared_Key=hush\n http_passwd:hush\n",
+	    { "8: 'http_passwd...': not printed", "'shared_key...'" }, NULL },
+	{ "a piece of a secret that stands as a name is not printed",
+	    BIT TO " Header Authorization x\n"
+	    " 0123456789abcdef0123456789abcdef0123456789hush\n",
+	    { "8: '...': an option that emplogd does not know" }, "0123" },
 	{ "TLS by a variable is taken for on",
 	    BIT TO " tls ${FLUENTD_SECURE}\n", { "on or off by a variable",
 	    "# agent.relay = tls://h:1\n" }, "\nrelay =" },

@@ -23,13 +23,25 @@
 
 static const char plain[] = PLAIN, listed[] = PLAIN "[], ";
 
+#define NAME_SHOWN_MAX	40u
+
+/* What stands in a name's place: "key=secret", or a piece of a secret. */
+static const char *
+name_of(const struct old_key *at, struct shown *word)
+{
+	*word = tell_word(at->name);
+	return strlen(at->name) <= NAME_SHOWN_MAX ||
+	    strpbrk(at->name, "=:") != NULL ? word->text : "...";
+}
+
 void
 migrate_say(struct migrate *m, const struct old_key *at, const char *fmt, ...)
 {
+	struct shown word;
 	va_list ap;
 
 	fprintf(m->said, "# %s:%u: '%s': ", tell_shown(at->file).text,
-	    at->line, tell_shown(at->name).text);
+	    at->line, name_of(at, &word));
 	va_start(ap, fmt);
 	vfprintf(m->said, fmt, ap);
 	va_end(ap);
