@@ -8,7 +8,8 @@
  *   --fail=429      rate_limit_exceeded, with retry-after-ms and retry-after
  *   --fail=quota    insufficient_quota, which no retry helps
  *   --fail=500      server_error
- *   --fail=cut      a stream that ends without [DONE]
+ *   --fail=cut      a stream whose connection breaks
+ *   --fail=short    a stream that ends without [DONE]
  *   --fail=stream   an error as an event of a stream
  */
 
@@ -22,7 +23,7 @@ const WORDS = ('The light turns slowly behind the fog and nobody on the water ca
 	'whether it is near or far').split(' ');
 const RETRY_MS = 20;
 
-const fake = new Fake('openai', ['429', 'quota', '500', 'cut', 'stream']);
+const fake = new Fake('openai', ['429', 'quota', '500', 'cut', 'short', 'stream']);
 
 function headers(more: OutgoingHttpHeaders = {}): OutgoingHttpHeaders {
 	return { 'x-request-id': `req_${randomBytes(16).toString('hex')}`,
@@ -91,6 +92,7 @@ async function stream(req: Request, res: ServerResponse): Promise<void> {
 		res.write(`data: ${typeof o === 'string' ? o : JSON.stringify(o)}\n\n`);
 	};
 	const cut = fake.fails('cut');
+	const short = fake.fails('short');
 	const broken = fake.fails('stream');
 	res.writeHead(200, headers({ 'content-type': 'text/event-stream; charset=utf-8' }));
 	send(chunk(id, model, choice({ role: 'assistant', content: '', refusal: null })));
@@ -99,6 +101,10 @@ async function stream(req: Request, res: ServerResponse): Promise<void> {
 		send(chunk(id, model, choice({ content: `${i === 0 ? '' : ' '}${word}` })));
 		if (cut && i === 5) {
 			res.destroy();
+			return;
+		}
+		if (short && i === 5) {
+			res.end();
 			return;
 		}
 		if (broken && i === 5) {

@@ -192,6 +192,9 @@ const FAILURES = {
 	'openai: a stream that is cut': ['openai', ['--fail=cut'], { model: 'gpt-4o-mini',
 		kind: 'text', prompt: 'p' }, { error_type: 'network',
 		error: /^connection to .* failed: ECONNRESET/, cause: /ECONNRESET/, retries: 0 }],
+	'openai: a stream that ends too soon': ['openai', ['--fail=short'], { model: 'gpt-4o-mini',
+		kind: 'text', prompt: 'p' }, { error_type: 'network', chunks: 7,
+		error: /in the middle of the stream/ }],
 	'openai: an error in the stream': ['openai', ['--fail=stream'], { model: 'gpt-4o-mini',
 		kind: 'text', prompt: 'p' }, { error_type: 'service', error: /Sorry about that/ }],
 	'openai: a model it does not have': ['openai', [], { model: 'gpt-9', prompt: 'p' },
@@ -270,6 +273,8 @@ test('rest: a bad gateway that took the job: one job all the same', { skip }, as
 	assert.strictEqual(x.wait_ms, 1000);
 	assert.strictEqual(x.request_headers.authorization, '[redacted]');
 	assert.strictEqual(x.response_headers['set-cookie'], undefined);
+	assert.deepStrictEqual(f.requests.filter((q) => q.method === 'POST').map((q) =>
+		q.headers['idempotency-key']), ['j1', 'j2', 'j2']);
 	const ids = new Set(f.requests.filter((q) => q.method === 'GET' && q.path !== '/health')
 		.map((q) => q.path));
 	assert.strictEqual(ids.size, 2);
