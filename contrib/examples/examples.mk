@@ -31,7 +31,7 @@ clean-local: clean-examples-node
 clean-examples-node:
 	rm -rf examples-node
 .PHONY: examples-node clean-examples-node
-EXAMPLES_NODE = make.sh package.json tsconfig.json \
+EXAMPLES_NODE = README.md make.sh package.json tsconfig.json \
 	src/a1111.ts src/comfyui.ts src/connector.ts src/http.ts src/main.ts \
 	src/numbered.ts src/openai.ts src/rest.ts src/retry.ts \
 	src/simulation.ts src/trace.ts src/websocket.ts \
