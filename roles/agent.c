@@ -230,7 +230,7 @@ open_http(struct agent *a)
 	    .refused = on_refused, .budget_bytes = HTTP_BODY_BUDGET };
 	struct ingest_conf ic = { .sink = drain_ingest, .arg = a->drain };
 	struct probe_conf pc = { .queue = a->queue };
-	struct port_conf pp = { .listen = listen,
+	struct port_conf pp = { .listen = listen, .defer = true,
 	    .connections_max = HTTP_SILENT_MAX };
 	char text[LOOP_ADDR_TEXT];
 	int r;

@@ -112,6 +112,8 @@ port_open(struct port **ret_p, struct env *env, const struct port_conf *conf)
 		env_free(env, p);
 		return fd;
 	}
+	if (conf->defer)
+		loop_defer(env->loop, fd);
 	p->magic = PORT_MAGIC;
 	p->env = env;
 	p->conf = *conf;

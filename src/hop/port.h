@@ -36,6 +36,7 @@ struct port_conf {
 	const char	*listen;	/* "127.0.0.1:24224" */
 	struct receiver	*receiver;	/* NULL: Forward is refused */
 	struct serve	*serve;		/* NULL: HTTP is refused */
+	bool		 defer;		/* as loop_defer() */
 	unsigned	 connections_max; /* waiting for a byte; 256 when 0 */
 	uint32_t	 first_byte_ms;	/* 60000 when 0 */
 	enum port_tls	 secure;

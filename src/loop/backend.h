@@ -72,6 +72,8 @@ struct backend {
 	int		(*pair)(struct loop *l, int ret_fd[2]);
 	/* Ends the sending direction; 0 or -errno. */
 	int		(*shutdown)(struct loop *l, int fd);
+	/* NULL: it does nothing. */
+	void		(*defer)(int listen_fd);
 	/* struct loop_watch is the backend's own type. */
 	int		(*watch_open)(struct loop *l, const char *dir,
 			    struct loop_watch **ret_watch);

@@ -230,6 +230,12 @@ int	 loop_shutdown(struct loop *l, int fd);
 int	 loop_listen(struct loop *l, const char *hostport,
 	    struct loop_addr *ret_bound);
 /*
+ * Those who connect and say nothing are left to the kernel for some seconds,
+ * and keep nobody from being accepted who speaks.  Not where this side speaks
+ * first.
+ */
+void	 loop_defer(struct loop *l, int listen_fd);
+/*
  * res: the new descriptor (TCP_NODELAY, keep-alive on); op->addr: the peer.
  * -EMFILE, -ENFILE, -ENOMEM come again at once: wait before the next accept.
  * Cancelled, it may still give a descriptor: the caller's to close.

@@ -358,7 +358,7 @@ static const struct backend ep_backend = {
 	.submit = ep_submit, .cancel = ep_cancel,
 	.wait = ep_wait, .now = real_now, .wall = real_wall,
 	.random = real_random, .listen = ep_listen,
-	.pair = ep_pair, .shutdown = real_shutdown,
+	.pair = ep_pair, .shutdown = real_shutdown, .defer = real_defer,
 	.watch_open = real_watch_open, .watch_close = real_watch_close,
 	.free = ep_free,
 };

@@ -585,7 +585,7 @@ static const struct backend ur_backend = {
 	.name = "uring", .submit = ur_submit, .cancel = ur_cancel,
 	.wait = ur_wait, .now = real_now, .wall = real_wall,
 	.random = real_random, .listen = ur_listen,
-	.pair = ur_pair, .shutdown = real_shutdown,
+	.pair = ur_pair, .shutdown = real_shutdown, .defer = real_defer,
 	.watch_open = real_watch_open, .watch_close = real_watch_close,
 	.free = ur_free,
 };

@@ -62,6 +62,14 @@ loop_shutdown(struct loop *l, int fd)
 }
 
 void
+loop_defer(struct loop *l, int listen_fd)
+{
+	must(listen_fd >= 0);
+	if (l->be->defer != NULL)
+		l->be->defer(listen_fd);
+}
+
+void
 loop_accept(struct loop *l, struct op *op, int listen_fd)
 {
 	must(listen_fd >= 0);

@@ -19,6 +19,7 @@
 #include "banned.h"
 
 #define LISTEN_BACKLOG	4096	/* the kernel takes net.core.somaxconn of it */
+#define DEFER_S		10	/* then a silent one is accepted too */
 #define LISTEN_TRIES	50	/* half a second in all */
 #define LISTEN_NAP_NS	10000000L
 #define SILENT_MS	45000	/* above the patience of a hop's sender */
@@ -156,6 +157,12 @@ real_listen(const struct loop_addr *at, int type_flags,
 	if (ret_bound != NULL)
 		*ret_bound = bound;
 	return fd;
+}
+
+void
+real_defer(int listen_fd)
+{
+	set(listen_fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, DEFER_S);
 }
 
 int64_t

@@ -31,6 +31,7 @@ int	 real_listen(const struct loop_addr *at, int type_flags,
 	    struct loop_addr *ret_bound);
 int	 real_pair(int type_flags, int ret_fd[2]);
 int	 real_shutdown(struct loop *l, int fd);
+void	 real_defer(int listen_fd);
 /* SOCK_CLOEXEC is added. */
 int	 real_socket(const struct loop_addr *to, int type_flags);
 /* TCP_NODELAY and keep-alive; other sockets are left as they are. */

@@ -453,7 +453,7 @@ static int
 ask_for(struct tls_conn *c)
 {
 	X509_VERIFY_PARAM *param = SSL_get0_param(c->ssl);
-	const char *sni = c->sni;
+	char *sni = c->sni;
 	struct in6_addr a;
 	bool number;
 

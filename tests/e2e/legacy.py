@@ -234,3 +234,19 @@ def a_thousand_workers_may_connect_before_one_speaks(w):
         for s in crowd:
             s.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@claim(epoll=True)
+def a_crowd_that_says_nothing_keeps_nobody_out(w):
+    a = agent(w, free_port())
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < 1500:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 1500), hard))
+    crowd = [socket.create_connection(('127.0.0.1', a.http), 5) for _ in range(1200)]
+    try:
+        post_one_by_one(a, 0, 50)
+    finally:
+        for s in crowd:
+            s.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    equal('nobody was sent away', a.counters()['recv_refused'], 0)
