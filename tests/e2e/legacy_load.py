@@ -15,7 +15,7 @@ under --keep, is killed KILLS times.  Then:
   half of the log calls took 1 ms or less by the clock, and 99 of 100 by the
     processor's time, and by the clock, less what the slowest of 100 controls
     took longer than the usual one (connector.js): the machine is not ours;
-  nothing is lost;
+  nothing is lost, of lines as they log them: these fit the agent's lane;
   each amplified copy was recognised and counted, but for FEW_TWICE, which may
     have come over 2 s apart, and what came on both sides of a kill: what an
     agent has seen dies with it.
