@@ -18,6 +18,7 @@ import time
 
 from claims import check, claim, equal
 from fleet import relay
+from life import GRACE, SLACK, stop_timed
 from world import EMPLOGD, Received, free_port, wait_for
 
 HEADER = re.compile(rb'[A-Za-z0-9!#$%&\'*+.^_`|~-]+: ?[\x20-\x7e]*$')
@@ -355,3 +356,34 @@ def the_shared_key_is_shown_to_the_edge_and_not_to_the_log(w):
             check('not in a log', 'wrong-key' not in log and 'sesame' not in log)
         os.unlink(a.log_path)
         w.roles.remove(a)
+
+
+@claim(epoll=True)
+def a_silent_edge_does_not_delay_the_end(w):
+    r = relay(w)
+    edge = Edge(w, r.http)
+    a = agent(w, edge.url()).start()
+    wait_for('up', lambda: a.counters()['hop_up'] == 1)
+    wait_for('quiet', lambda: edge.under_way == 0 and edge.requests >= 2)
+    edge.hang = True
+    p = w.producer(burst=10, pause_ms=1, count=10)
+    wait_for('it hangs', lambda: edge.under_way > 0)
+    p.process.wait(20)
+    status, took = stop_timed(a)
+    check(f'{status}, {took:.2f} s', status == 0 and took <= GRACE + SLACK)
+    edge.hang = False
+    a.start()
+    expect_all(w, [p], Received(os.path.join(w.dir, 'relay/relay/export')))
+
+
+@claim()
+def a_relay_hands_on_through_an_edge(w):
+    last = relay(w, state='last')
+    edge = Edge(w, last.http, faults=0.05)
+    first = relay(w, state='first', relay__next=edge.url())
+    a = agent(w, f'127.0.0.1:{first.port}').start()
+    producers = [w.producer(burst=20, pause_ms=10, count=100) for _ in range(2)]
+    expect_all(w, producers, Received(os.path.join(w.dir, 'last/relay/export')))
+    check('by requests', first.counters()['hop_posts'] > 0)
+    for role in (a, first, last):
+        equal(role.state, role.stop(), 0)
