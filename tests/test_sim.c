@@ -526,6 +526,49 @@ START_TEST(bytes_of_a_connection_come_in_the_order_they_were_sent)
 }
 END_TEST
 
+static void
+pair_end(struct op *op)
+{
+	ck_assert_int_eq(op->res, 0);
+	*(bool *)op->arg = true;
+}
+
+START_TEST(a_pair_carries_all_to_its_end_and_no_network_cuts_it)
+{
+	struct sim_faults f = { .short_io = 50000, .net_delay_ns = 5 * MS,
+	    .cut = 1000000 };
+	static struct stream t;
+	bool ended = false;
+	struct sim *sim;
+	struct op end;
+	int fd[2];
+	size_t i;
+
+	ck_assert_int_eq(sim_new(&sim, 8, &f), 0);
+	t.from = t.to = sim_loop(sim_proc_new(sim_host_new(sim, "a"), "p"));
+	for (i = 0; i < STREAM_BYTES; i++)
+		t.out[i] = (uint8_t)(i * 31 + (i >> 8));
+	op_init(&t.accept, stream_recv, &t);
+	op_init(&t.recv, stream_recv, &t);
+	op_init(&t.connect, stream_send, &t);
+	op_init(&t.send, stream_send, &t);
+	op_init(&end, pair_end, &ended);
+	ck_assert_int_eq(loop_pair(t.from, fd), 0);
+	t.connect.res = fd[0];		/* as if they had connected */
+	t.accept.res = fd[1];
+	stream_send(&t.connect);
+	stream_recv(&t.accept);
+	sim_run(sim, sim_now(sim) + 60 * S, NULL, NULL);
+	ck_assert_uint_eq(t.got, STREAM_BYTES);
+	ck_assert_mem_eq(t.in, t.out, STREAM_BYTES);
+	ck_assert_int_eq(loop_shutdown(t.from, fd[0]), 0);
+	loop_recv(t.from, &end, fd[1], t.in, 1);
+	sim_run(sim, sim_now(sim) + 1 * S, NULL, NULL);
+	ck_assert(ended);
+	sim_free(&sim);
+}
+END_TEST
+
 int
 main(int argc, char **argv)
 {
@@ -542,6 +585,8 @@ main(int argc, char **argv)
 	if (argc == 1) {
 		tcase_add_test(tc,
 		    bytes_of_a_connection_come_in_the_order_they_were_sent);
+		tcase_add_test(tc,
+		    a_pair_carries_all_to_its_end_and_no_network_cuts_it);
 		tcase_add_test(tc, one_seed_twice_is_the_same_world);
 	}
 	tcase_add_loop_test(tc, cuts_and_crashes_lose_nothing, 0, seeds);
