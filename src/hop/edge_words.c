@@ -70,7 +70,7 @@ refused(struct edge *e, const struct post *post)
 	quote(post, text);
 	(void)snprintf(e->why, sizeof(e->why), "answered %d: %s%s%s",
 	    post->status, meaning[i].words, post->status == 413 &&
-	    edge_shrink(e) ? "; smaller and packed from now on" : "", text);
+	    e->state != EDGE_ENDS && edge_shrink(e) ? "; smaller and packed from now on" : "", text);
 	return -meaning[i].error;
 }
 
@@ -92,6 +92,17 @@ count_acks(const struct post *post, unsigned *ret_acks)
 	return 0;
 }
 
+/* Some edges add a charset, whatever it is. */
+static bool
+is_msgpack(const char *type)
+{
+	static const char name[] = "application/msgpack";
+	size_t n = sizeof(name) - 1;
+
+	return strncasecmp(type, name, n) == 0 &&
+	    (type[n] == '\0' || type[n] == ';' || type[n] == ' ');
+}
+
 int
 edge_judge(struct edge *e, struct letter *l, int res, unsigned *ret_acks)
 {
@@ -108,7 +119,7 @@ edge_judge(struct edge *e, struct letter *l, int res, unsigned *ret_acks)
 		return no_answer(e, post, -EPROTO);
 	if (post->status != 200)
 		return refused(e, post);
-	if (strcasecmp(post->content_type, "application/msgpack") != 0 ||
+	if (!is_msgpack(post->content_type) ||
 	    count_acks(post, ret_acks) < 0) {
 		(void)snprintf(e->why, sizeof(e->why), "the answer is no "
 		    "acknowledgement but %.40s: is that a relay?",

@@ -159,6 +159,7 @@ class Edge:
             return self.answer(s, 502, {'content-type': 'text/html'}, PAGE)
         keep = {k.lower(): v for k, v in r.getheaders() if k.lower() in (
             'content-type', 'retry-after', 'www-authenticate')}
+        keep['content-type'] = keep.get('content-type', 'text/plain') + '; charset=utf-8'
         return self.answer(s, r.status, keep, answer)
 
     def answer(self, s, status, headers, body):
