@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from world import World
 
-AT_ONCE = 4
+AT_ONCE = int(os.environ.get('AT_ONCE', '4'))
 CLAIMS = []
 
 
