@@ -354,7 +354,8 @@ keep_run(const struct kept *given,
 		    strerror(-r));
 		return 1;
 	}
-	if (keep(&k))
-		return work(arg, &k.kept);
-	return exit_status(&k);
+	r = keep(&k) ? work(arg, &k.kept) : exit_status(&k);
+	free(k.fds);
+	(void)munmap(k.kept.ready, sizeof(*k.kept.ready));
+	return r;
 }
