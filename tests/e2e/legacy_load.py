@@ -161,8 +161,10 @@ class Load:
             pid = self.worker()
             readies = self.agent.log_count('emplogd: ready')
             os.kill(pid, signal.SIGKILL)
+            start = time.monotonic()
             wait_for('it is there again', lambda: self.worker() not in (0, pid) and
                      self.agent.log_count('emplogd: ready') > readies, 30)
+            print(f'killed, ready again after {time.monotonic() - start:.2f} s', flush=True)
             self.at = self.counter('ingest_requests')
             self.served()
         print(f'killed {self.kills} times, {self.counter("recv_inherited")} connections '
