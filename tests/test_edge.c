@@ -716,6 +716,33 @@ START_TEST(one_that_never_comes_home_is_left_behind)
 }
 END_TEST
 
+static unsigned allocations, fail_at;
+
+static void *
+failing_alloc(void *arg, size_t n)
+{
+	return ++allocations == fail_at ? NULL : calloc(1, n);
+}
+
+/* _i: below 8 the agent's nth allocation fails, from 8 on the relay's. */
+START_TEST(without_memory_it_begins_again_and_loses_nothing)
+{
+	start();
+	(_i < 8 ? &rig.out : &rig.env)->alloc = failing_alloc;
+	connect_edge("");
+	allocations = 0;
+	fail_at = (unsigned)(_i < 8 ? _i : _i - 8) + 1;
+	feeds_init(2, 300, 1000, 50);
+	while (!all_acked(2))
+		feeds_turn(2);
+	ck_assert_uint_ge(allocations, fail_at);
+	fail_at = 0;
+	expect_lanes(2);
+	finish();
+	feeds_fini(2);
+}
+END_TEST
+
 START_TEST(it_is_closed_at_any_instant)
 {
 	unsigned turns, i;
@@ -802,6 +829,8 @@ add_all(TCase *tc)
 	    what_was_acknowledged_counts_and_the_rest_comes_again);
 	tcase_add_test(tc, others_under_way_come_home_before_it_is_left);
 	tcase_add_test(tc, one_that_never_comes_home_is_left_behind);
+	tcase_add_loop_test(tc,
+	    without_memory_it_begins_again_and_loses_nothing, 0, 20);
 	tcase_add_test(tc, it_is_closed_at_any_instant);
 	tcase_add_test(tc, a_relay_that_is_away_is_found_again);
 	tcase_add_test(tc, urls_are_checked);
