@@ -25,7 +25,7 @@ includes() {
 
 includes shm 'shm/[a-z_]+\.h'
 includes src '(shm|base|loop|sim|queue|forward|hop|drain|otlp|http|export|config|counters|admin)/[a-z_]+\.(h|def)|banned\.h|config\.h|src/otlp/fields_index\.h'
-includes roles '(shm|base|loop|queue|forward|hop|drain|otlp|http|export|config|counters|admin)/[a-z_]+\.h|banned\.h|config\.h|roles/(keep|role|secure|station)\.h'
+includes roles '(shm|base|loop|queue|forward|hop|drain|otlp|http|export|config|counters|admin)/[a-z_]+\.h|banned\.h|config\.h|roles/(keep|options|role|secure|station)\.h'
 includes contrib/examples 'shm/emplog\.h|emplog\.h|(contrib/examples/)?connector\.h'
 
 # A library's headers are found by pkg-config's flags, in CPPFLAGS of all.
