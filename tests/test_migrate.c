@@ -112,7 +112,7 @@ run(unsigned n)
 
 /* The text has what is in want, each, and nothing of what is in not. */
 static const struct row {
-	const char	*claim, *text, *want[4], *not;
+	const char	*claim, *text, *want[5], *not;
 } rows[] = {
 	{ "a set variable is filled in, also before it is set",
 	    BIT "[OUTPUT]\n Name forward\n Host ${a}\n Port 1\n@SET a=x.y\n",
@@ -169,16 +169,25 @@ static const struct row {
 	{ "a limit of the disk without a disk is told",
 	    BIT TO " storage.total_limit_size 50M\n",
 	    { "did nothing: no input has storage.type filesystem" }, NULL },
-	{ "Forward's TLS and key are hints, without the secrets",
+	{ "Forward's TLS is ours, its key a hint without the secret",
 	    BIT TO " tls on\n tls.ca_file /c.pem\n tls.vhost n\n"
 	    " Shared_Key hush\n Username hush\n Password hush\n",
-	    { "# agent.relay = tls://h:1\n", "# common.tls_ca = /c.pem\n",
+	    { "\nrelay = tls://h:1\n", "\ntls_ca = /c.pem\n", "\ntls_name = n\n",
 	    "# common.shared_key_file = ...\n", "# common.user = ...\n" },
-	    "\nrelay =" },
-	{ "TLS by HTTP is a hint as well, and nothing goes in the clear",
+	    "hush" },
+	{ "TLS by HTTP is an https:// peer",
 	    BIT "[OUTPUT]\n Name http\n Host h\n Port 443\n tls on\n",
-	    { "# agent.relay = https://h:443\n", "nothing is sent in the "
-	    "clear" }, "\nrelay =" },
+	    { "\nrelay = https://h:443\n" }, "in the clear" },
+	{ "a listener with TLS and both its files is opened",
+	    "[INPUT]\n Name forward\n tls on\n tls.crt_file /c\n"
+	    " tls.key_file /k\n", { "\nlisten = 0.0.0.0:24224\n",
+	    "\ntls_listen = yes\n", "\ntls_cert = /c\n", "\ntls_key = /k\n" },
+	    "insecure_listen" },
+	{ "a listener with TLS and no files is not",
+	    "[INPUT]\n Name forward\n tls on\n",
+	    { "\nlisten = 127.0.0.1:24224\n", "# common.tls_listen = yes\n",
+	    "# common.tls_cert = ...\n", "# relay.listen = 0.0.0.0:24224\n" },
+	    "insecure_listen = yes" },
 	{ "who asked for a key is not opened to everybody",
 	    "[INPUT]\n Name forward\n Shared_Key hush\n",
 	    { "\nlisten = 127.0.0.1:24224\n",
@@ -200,7 +209,7 @@ static const struct row {
 	    { "8: '...': an option that emplogd does not know" }, "0123" },
 	{ "TLS by a variable is taken for on",
 	    BIT TO " tls ${FLUENTD_SECURE}\n", { "on or off by a variable",
-	    "# agent.relay = tls://h:1\n" }, "\nrelay =" },
+	    "\nrelay = tls://h:1\n" }, NULL },
 	{ "an OTLP output is our exporter",
 	    BIT OTLP " Host h\n Port 443\n tls on\n Logs_uri /v1/logs\n"
 	    " Header Authorization Bearer hush\n Header Dash0-Dataset prod\n",
@@ -309,19 +318,18 @@ static const struct row fluentd_rows[] = {
 	    "  port 1\n </server>\n <server>\n  host i\n </server>\n"
 	    "</match>\n", { "next = h:1\n", "a second receiver" },
 	    "[exporter]" },
-	{ "TLS and the key of a source are hints, without the secrets",
+	{ "TLS of a source is ours, its key a hint without the secret",
 	    "<source>\n @type forward\n <transport tls>\n  cert_path /c\n"
 	    "  private_key_path /k\n  private_key_passphrase hush\n"
 	    " </transport>\n <security>\n  shared_key hush\n  <user>\n"
 	    "   username hush\n   password hush\n  </user>\n </security>\n"
-	    "</source>\n", { "# common.tls_cert = /c\n",
-	    "# common.tls_key = /k\n", "# common.shared_key_file = ...\n",
+	    "</source>\n", { "\ntls_cert = /c\n", "\ntls_listen = yes\n",
+	    "\nlisten = 127.0.0.1:24224\n", "# common.shared_key_file = ...\n",
 	    "# common.user = ...\n" }, "insecure_listen = yes" },
-	{ "forward with TLS is a hint, and nothing goes in the clear",
+	{ "forward with TLS goes on with TLS",
 	    SOURCE "<match **>\n @type forward\n transport tls\n"
 	    " tls_cert_path /c\n <server>\n  host h\n </server>\n</match>\n",
-	    { "# relay.next = tls://h:24224\n", "# common.tls_ca = /c\n" },
-	    "\nnext =" },
+	    { "\nnext = tls://h:24224\n", "\ntls_ca = /c\n" }, NULL },
 	{ "Ruby that asks for the environment is a variable",
 	    "<source>\n @type http\n bind 127.0.0.1\n"
 	    " port \"#{ENV['A'] || '8889'}\"\n</source>\n",
@@ -366,7 +374,7 @@ check_row(const struct row *r)
 
 	keep_file("f.conf", r->text);
 	ck_assert_msg(run(1) == 0, "%s: %s", r->claim, err);
-	for (i = 0; i < 4 && r->want[i] != NULL; i++)
+	for (i = 0; i < 5 && r->want[i] != NULL; i++)
 		ck_assert_msg(strstr(out, r->want[i]) != NULL,
 		    "%s: '%s' is not in\n%s", r->claim, r->want[i], out);
 	ck_assert_msg(r->not == NULL || strstr(out, r->not) == NULL,
@@ -401,17 +409,15 @@ START_TEST(the_nodes_of_an_upstream_file_are_relays_in_order)
 }
 END_TEST
 
-START_TEST(a_node_with_tls_makes_the_whole_list_a_hint)
+START_TEST(a_node_with_tls_is_one_with_tls_in_the_list)
 {
 	keep_file("f.conf", BIT
 	    "[OUTPUT]\n Name forward\n Upstream up.conf\n");
 	keep_file("up.conf", "[UPSTREAM]\n name u\n[NODE]\n host h\n port 1\n"
 	    "[NODE]\n host i\n port 2\n tls on\n tls.ca_file /c\n");
 	ck_assert_int_eq(run(1), 0);
-	ck_assert_ptr_nonnull(strstr(out,
-	    "# agent.relay = h:1, tls://i:2\n"));
-	ck_assert_ptr_nonnull(strstr(out, "# common.tls_ca = /c\n"));
-	ck_assert_ptr_null(strstr(out, "\nrelay ="));
+	ck_assert_ptr_nonnull(strstr(out, "\nrelay = h:1, tls://i:2\n"));
+	ck_assert_ptr_nonnull(strstr(out, "\ntls_ca = /c\n"));
 }
 END_TEST
 
@@ -651,7 +657,7 @@ main(void)
 	    ROWS(fluentd_rows));
 	tcase_add_test(t,
 	    the_nodes_of_an_upstream_file_are_relays_in_order);
-	tcase_add_test(t, a_node_with_tls_makes_the_whole_list_a_hint);
+	tcase_add_test(t, a_node_with_tls_is_one_with_tls_in_the_list);
 	tcase_add_test(t, a_pattern_includes_all_that_it_matches);
 	tcase_add_test(t, an_include_inside_of_a_section_belongs_to_it);
 	tcase_add_test(t, json_lines_into_a_json_parser_is_told);

@@ -194,6 +194,27 @@ migrate_hint(struct migrate *m, const char *key, const char *value,
 }
 
 void
+migrate_listen_tls(struct migrate *m, const struct old_key *cert,
+    const struct old_key *key, const struct old_key *ca)
+{
+	bool whole = cert != NULL && key != NULL && migrate_put(m, cert,
+	    KEY_common_tls_cert, "%s", cert->value) && migrate_put(m, key,
+	    KEY_common_tls_key, "%s", key->value);
+
+	if (whole && ca != NULL)
+		(void)migrate_put(m, ca, KEY_common_tls_ca, "%s", ca->value);
+	if (whole) {
+		(void)migrate_put(m, cert, KEY_common_tls_listen, "yes");
+		return;
+	}
+	migrate_hint(m, "common.tls_cert", NULL, "the old one listened with "
+	    "TLS: its certificate");
+	migrate_hint(m, "common.tls_key", NULL, "and its key, without a "
+	    "passphrase");
+	migrate_hint(m, "common.tls_listen", "yes", "with both");
+}
+
+void
 migrate_listen(struct migrate *m, const struct old_key *at, enum conf_key key,
     const char *host, const char *port, bool secured)
 {
@@ -203,7 +224,8 @@ migrate_listen(struct migrate *m, const struct old_key *at, enum conf_key key,
 	    hostport_is_loopback(&hp);
 
 	if (near || !secured) {
-		if (migrate_put(m, at, key, "%s", open.text) && !near)
+		if (migrate_put(m, at, key, "%s", open.text) && !near &&
+		    !m->given[KEY_common_tls_listen])
 			(void)migrate_put(m, at, KEY_common_insecure_listen,
 			    "yes");
 		return;

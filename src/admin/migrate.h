@@ -58,6 +58,9 @@ struct migrate_addr migrate_addr(const char *host, const char *port);
 /* A commented key in [common], with what belongs into it. */
 void	 migrate_hint(struct migrate *m, const char *key, const char *value,
 	    const char *why);
+/* It listened with TLS; what of its files is not given is a hint. */
+void	 migrate_listen_tls(struct migrate *m, const struct old_key *cert,
+	    const struct old_key *key, const struct old_key *ca);
 /*
  * Where the old one listened; one that asked for TLS or a key is not opened
  * to everybody without.

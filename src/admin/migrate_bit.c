@@ -65,14 +65,9 @@ input_storage(struct bit *b, const struct old_section *s)
 static void
 listen_tls(struct migrate *m, const struct old_section *s)
 {
-	if (!migrate_is_on(old_value(s, "tls")))
-		return;
-	migrate_hint(m, "common.tls_cert", old_value(s, "tls.crt_file"),
-	    "the old one listened with TLS: its certificate");
-	migrate_hint(m, "common.tls_key", old_value(s, "tls.key_file"),
-	    "and its key");
-	migrate_hint(m, "common.tls_listen", "yes", "then insecure_listen can "
-	    "go");
+	if (migrate_is_on(old_value(s, "tls")))
+		migrate_listen_tls(m, old_key_find(s, "tls.crt_file"),
+		    old_key_find(s, "tls.key_file"), NULL);
 }
 
 static void
@@ -91,11 +86,13 @@ input_http(struct bit *b, const struct old_section *s, struct old_key *at)
 static void
 input_forward(struct bit *b, const struct old_section *s, struct old_key *at)
 {
-	bool secured = migrate_is_on(old_value(s, "tls")) ||
-	    old_value(s, "shared_key") != NULL;
+	bool secured;
 
 	b->m->roles |= ROLE_RELAY;
 	listen_tls(b->m, s);
+	secured = old_value(s, "shared_key") != NULL ||
+	    (migrate_is_on(old_value(s, "tls")) &&
+	    !b->m->given[KEY_common_tls_listen]);
 	bit_shared_key(b->m, s);
 	if (b->m->given[KEY_relay_listen])
 		migrate_say(b->m, at, "a second Forward input: emplogd "

@@ -68,18 +68,15 @@ has_tls(const struct old_section *s)
 	    (value_bool(tls, &on) == 0 && on));
 }
 
-/* What TLS needs; the way itself is a comment until that is there. */
+/* The way, and the files that TLS needs for it. */
 static void
 output_tls(struct bit *b, const struct old_section *s, const char *peer)
 {
-	static const struct { const char *old, *ours, *why; } file[] = {
-		{ "tls.ca_file", "common.tls_ca", "who signed the receiver's "
-		    "certificate" },
-		{ "tls.crt_file", "common.tls_cert", "our own certificate" },
-		{ "tls.key_file", "common.tls_key", "and its key, without a "
-		    "passphrase" },
-		{ "tls.vhost", "common.tls_name", "the name in the receiver's "
-		    "certificate" },
+	static const struct { const char *old; enum conf_key ours; } file[] = {
+		{ "tls.ca_file", KEY_common_tls_ca },
+		{ "tls.crt_file", KEY_common_tls_cert },
+		{ "tls.key_file", KEY_common_tls_key },
+		{ "tls.vhost", KEY_common_tls_name },
 	};
 	struct migrate *m = b->m;
 	const struct old_key *k = old_key_find(s, "tls");
@@ -88,14 +85,12 @@ output_tls(struct bit *b, const struct old_section *s, const char *peer)
 
 	if (k != NULL && strstr(k->value, "${") != NULL)
 		migrate_say(m, k, "on or off by a variable: taken for on");
-	migrate_say(m, k != NULL ? k : &at, "the way with TLS is a comment "
-	    "in [common]: nothing is sent in the clear instead");
-	migrate_hint(m, m->roles & ROLE_AGENT ? "agent.relay" : "relay.next",
-	    peer, "the old one used TLS on this way: so should this");
+	(void)migrate_put(m, &at, m->roles & ROLE_AGENT ? KEY_agent_relay :
+	    KEY_relay_next, "%s", peer);
 	for (i = 0; i < sizeof(file) / sizeof(file[0]); i++)
 		if (old_value(s, file[i].old) != NULL)
-			migrate_hint(m, file[i].ours,
-			    old_value(s, file[i].old), file[i].why);
+			(void)migrate_put(m, old_key_find(s, file[i].old),
+			    file[i].ours, "%s", old_value(s, file[i].old));
 }
 
 static void

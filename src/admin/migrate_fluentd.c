@@ -78,15 +78,8 @@ transport(struct fluentd *f, const struct old_section *s, bool listens)
 {
 	if (!listens || strncmp(s->arg, "tls", 3) != 0)
 		return;
-	migrate_hint(f->m, "common.tls_cert", old_value(s, "cert_path"),
-	    "the old one listened with TLS: its certificate");
-	migrate_hint(f->m, "common.tls_key", old_value(s, "private_key_path"),
-	    "and its key, without a passphrase");
-	if (old_value(s, "ca_path") != NULL)
-		migrate_hint(f->m, "common.tls_ca", old_value(s, "ca_path"),
-		    "who signed the senders' certificates");
-	migrate_hint(f->m, "common.tls_listen", "yes", "then insecure_listen "
-	    "can go");
+	migrate_listen_tls(f->m, old_key_find(s, "cert_path"),
+	    old_key_find(s, "private_key_path"), old_key_find(s, "ca_path"));
 }
 
 static void
@@ -171,14 +164,15 @@ inner(struct fluentd *f, const struct old_section *s, bool listens)
 
 /* ---- sources ---- */
 
-/* Did it ask who comes. */
+/* Did it ask who comes, and we do not yet. */
 static bool
-is_secured(const struct old_section *s)
+is_secured(const struct fluentd *f, const struct old_section *s)
 {
 	const struct old_section *c = child(s, "transport"),
 	    *security = child(s, "security");
 
-	return (c != NULL && strncmp(c->arg, "tls", 3) == 0) ||
+	return (c != NULL && strncmp(c->arg, "tls", 3) == 0 &&
+	    !f->m->given[KEY_common_tls_listen]) ||
 	    (security != NULL && old_value(security, "shared_key") != NULL);
 }
 
@@ -210,7 +204,7 @@ source(struct fluentd *f, const struct old_section *s)
 		    "address each for Forward and HTTP, and tells the two "
 		    "apart on either");
 	else
-		migrate_listen(f->m, &at, key, host, port, is_secured(s));
+		migrate_listen(f->m, &at, key, host, port, is_secured(f, s));
 }
 
 /* ---- filters ---- */
@@ -299,9 +293,16 @@ next_hop(struct fluentd *f, const struct old_section *s,
 	const char *host = old_value(server, "host"),
 	    *port = old_value(server, "port"),
 	    *way = old_value(s, "transport");
+	static const struct { const char *old; enum conf_key ours; } file[] = {
+		{ "tls_cert_path", KEY_common_tls_ca },
+		{ "tls_client_cert_path", KEY_common_tls_cert },
+		{ "tls_client_private_key_path", KEY_common_tls_key },
+		{ "tls_hostname", KEY_common_tls_name },
+	};
 	struct old_key at = name_at(server);
 	struct migrate_addr a;
 	char peer[MIGRATE_TEXT + 8];
+	size_t i;
 
 	a = migrate_addr(host != NULL ? host : "127.0.0.1", port != NULL ?
 	    port : "24224");
@@ -309,14 +310,12 @@ next_hop(struct fluentd *f, const struct old_section *s,
 		(void)migrate_put(f->m, &at, KEY_relay_next, "%s", a.text);
 		return;
 	}
-	migrate_say(f->m, &at, "the way with TLS is a comment in [common]: "
-	    "nothing is sent in the clear instead");
 	snprintf(peer, sizeof(peer), "tls://%s", a.text);
-	migrate_hint(f->m, "relay.next", peer, "the old one used TLS on this "
-	    "way: so should this");
-	if (old_value(s, "tls_cert_path") != NULL)
-		migrate_hint(f->m, "common.tls_ca", old_value(s,
-		    "tls_cert_path"), "who signed the receiver's certificate");
+	(void)migrate_put(f->m, &at, KEY_relay_next, "%s", peer);
+	for (i = 0; i < sizeof(file) / sizeof(file[0]); i++)
+		if (old_value(s, file[i].old) != NULL)
+			(void)migrate_put(f->m, old_key_find(s, file[i].old),
+			    file[i].ours, "%s", old_value(s, file[i].old));
 }
 
 static void
@@ -334,9 +333,9 @@ out_forward(struct fluentd *f, const struct old_section *s)
 			continue;
 		at = name_at(c);
 		if (f->next) {
-			migrate_say(f->m, &at, "a second receiver: relay.next "
-			    "is one; let two relays stand side by side, "
-			    "and agents name both");
+			migrate_say(f->m, &at, "a second receiver: Fluentd "
+			    "shared records out among them; relay.next takes "
+			    "a list, and the second when the first is lost");
 			continue;
 		}
 		f->next = true;

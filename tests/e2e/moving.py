@@ -305,6 +305,12 @@ def passes_check(w, text, name='made'):
     here = [f'--set=common.{key}_dir={w.dir}/{name}-{key}' for key in ('ring', 'state')]
     here += [f'--set={key}=127.0.0.1:0' for key in
              ('agent.http_listen', 'relay.listen', 'relay.http_listen')]
+    ca = os.path.join(w.dir, 'ca')
+    if not os.path.exists(ca):
+        subprocess.run([EMPLOGD, 'ca', 'init', ca], check=True, capture_output=True)
+        subprocess.run([EMPLOGD, 'ca', 'issue', ca, 'h'], check=True, capture_output=True)
+    here += [f'--set=common.tls_{key}={ca}/{file}' for key, file in
+             (('ca', 'ca.pem'), ('cert', 'h.pem'), ('key', 'h.key'))]
     s = subprocess.run([EMPLOGD, '--check', f'--config={path}', *here], capture_output=True,
                        text=True, timeout=20, env={**w.env, **OLD_ENV})
     equal(f'--check of {name}: {s.stderr}', s.returncode, 0)
