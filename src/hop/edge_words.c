@@ -25,6 +25,8 @@ quote(const struct post *post, char text[QUOTE_MAX + 4])
 	char c;
 
 	text[0] = '\0';
+	while (n > 0 && post->answer[n - 1] <= ' ')
+		n--;
 	if (!plain || n == 0)
 		return;
 	text[0] = ':';
