@@ -86,20 +86,26 @@ files_read(void *arg, int res, const char *why)
 	open_next(s);
 }
 
+/* The next of the two that is there, or NULL. */
+static struct tls *
+step(struct secure *s)
+{
+	struct tls *t = NULL;
+
+	while (t == NULL && s->step < 2)
+		t = s->step++ == 0 ? s->client : s->server;
+	return t;
+}
+
 static void
 open_next(struct secure *s)
 {
-	struct tls *t;
+	struct tls *t = step(s);
 
-	for (; s->step < 2; s->step++) {
-		t = s->step == 0 ? s->client : s->server;
-		if (t == NULL)
-			continue;
-		s->step++;
+	if (t != NULL)
 		tls_open(t, files_read, s);
-		return;
-	}
-	s->next(s->arg);
+	else
+		s->next(s->arg);
 }
 
 static bool
@@ -160,17 +166,12 @@ static void
 close_next(void *arg)
 {
 	struct secure *s = arg;
-	struct tls *t;
+	struct tls *t = step(s);
 
-	for (; s->step < 2; s->step++) {
-		t = s->step == 0 ? s->client : s->server;
-		if (t == NULL)
-			continue;
-		s->step++;
+	if (t != NULL)
 		tls_close(t, close_next, s);
-		return;
-	}
-	s->next(s->arg);
+	else
+		s->next(s->arg);
 }
 
 void

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "base/vars.h"
 #include "config/expand.h"
 #include "config/read.h"
 #include "config/reader.h"
@@ -148,9 +149,9 @@ reading_take(struct reading *rd, enum conf_key key, enum conf_from from,
 static void
 user_defaults(struct reading *rd)
 {
-	const char *run = expand_env(rd->src->env, "XDG_RUNTIME_DIR");
-	const char *state = expand_env(rd->src->env, "XDG_STATE_HOME");
-	const char *home = expand_env(rd->src->env, "HOME");
+	const char *run = vars_get(rd->src->env, "XDG_RUNTIME_DIR");
+	const char *state = vars_get(rd->src->env, "XDG_STATE_HOME");
+	const char *home = vars_get(rd->src->env, "HOME");
 	char path[PATH_LEN];
 
 	if (run != NULL && *run == '/') {
@@ -370,7 +371,7 @@ complete_fill(struct reading *rd)
 		for (i = 0; i < 2; i++)
 			if (strncmp(item, name[i], strlen(name[i])) == 0)
 				break;
-		value = expand_env(rd->src->env, var[i]);
+		value = vars_get(rd->src->env, var[i]);
 		if (memchr(item, '=', n) != NULL) {
 			len += (size_t)snprintf(list + len, sizeof(list) - len,
 			    "%s%.*s", len > 0 ? "," : "", (int)n, item);

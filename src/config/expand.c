@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/vars.h"
 #include "banned.h"
 
 struct out {
@@ -25,17 +26,6 @@ put(struct out *o, const char *s, size_t n)
 	}
 	memcpy(o->p, s, n);
 	o->p += n;
-}
-
-const char *
-expand_env(char *const *env, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; env != NULL && *env != NULL; env++)
-		if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
-			return *env + n + 1;
-	return NULL;
 }
 
 static size_t
@@ -69,7 +59,7 @@ put_variable(struct out *o, const char **at, char *const *env,
 		return -EINVAL;
 	if (def != NULL && memmem(def, (size_t)(close - def), "${", 2) != NULL)
 		return -EINVAL;
-	value = expand_env(env, ret_fault->name);
+	value = vars_get(env, ret_fault->name);
 	if (value == NULL && def == NULL)
 		return -ENOENT;
 	if (def != NULL && (value == NULL || *value == '\0'))

@@ -18,9 +18,6 @@ struct expand_fault {
 	char	name[EXPAND_NAME_MAX];	/* the variable, where there is one */
 };
 
-/* The value of a variable in env (may be NULL), or NULL. */
-const char *expand_env(char *const *env, const char *name);
-
 /*
  * Writes the expansion of text to buf.  -ENOENT: a variable is not set and
  * has no default (named in ret_fault); -EINVAL: '${' without '}', with a bad

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "config/expand.h"
+#include "base/vars.h"
 #include "config/read.h"
 #include "config/url.h"
 #include "banned.h"
@@ -94,8 +94,8 @@ static void
 take_relay(struct reading *rd, const struct foreign_info *f,
     const char *value)
 {
-	const char *port = expand_env(rd->src->env, "FLUENTD_PORT");
-	const char *secure = expand_env(rd->src->env, "FLUENTD_SECURE");
+	const char *port = vars_get(rd->src->env, "FLUENTD_PORT");
+	const char *secure = vars_get(rd->src->env, "FLUENTD_SECURE");
 	bool yes = false;
 	char text[400];
 
@@ -232,7 +232,7 @@ take_unused(struct reading *rd, const struct foreign_info *f,
 static bool
 is_set(const struct reading *rd, const char *name)
 {
-	const char *value = expand_env(rd->src->env, name);
+	const char *value = vars_get(rd->src->env, name);
 
 	return value != NULL && *value != '\0';
 }
@@ -255,7 +255,7 @@ foreign_take(struct reading *rd)
 	const char *value;
 
 	for (f = foreign_info; f->name != NULL; f++) {
-		value = expand_env(rd->src->env, f->name);
+		value = vars_get(rd->src->env, f->name);
 		if (value != NULL && *value != '\0' && take[f->how] != NULL)
 			take[f->how](rd, f, value);
 	}

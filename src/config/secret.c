@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/expand.h"
+#include "base/vars.h"
 #include "config/read.h"
 #include "banned.h"
 
@@ -29,7 +29,7 @@ static const struct secret secrets[] = {
 static int
 token_path(struct reading *rd, const char *name, char *buf, size_t cap)
 {
-	const char *dir = expand_env(rd->src->env, "CREDENTIALS_DIRECTORY");
+	const char *dir = vars_get(rd->src->env, "CREDENTIALS_DIRECTORY");
 	int n;
 
 	if (*name == '/')
@@ -105,7 +105,7 @@ find(struct reading *rd, const struct secret *s)
 {
 	const struct conf_value *value = &rd->conf->value[s->value];
 	const struct conf_value *file = &rd->conf->value[s->file];
-	const char *dir = expand_env(rd->src->env, "CREDENTIALS_DIRECTORY");
+	const char *dir = vars_get(rd->src->env, "CREDENTIALS_DIRECTORY");
 	const char *name = key_info[s->value].name;
 	char path[PATH_LEN];
 	struct stat st;

@@ -11,35 +11,13 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "base/vars.h"
 #include "loop/backend.h"
 #include "loop/real.h"
 
 #include "banned.h"
 
 /* ---- what a service manager lists ---- */
-
-static const char *
-value_of(char *const *env, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; *env != NULL; env++)
-		if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
-			return *env + n + 1;
-	return NULL;
-}
-
-static int
-number_of(const char *text, unsigned long *ret)
-{
-	char *end;
-
-	if (text == NULL || *text < '0' || *text > '9')
-		return -EINVAL;
-	errno = 0;
-	*ret = strtoul(text, &end, 10);
-	return *end == '\0' && errno == 0 ? 0 : -EINVAL;
-}
 
 static void
 mark(int fd, bool ends_with_us)
@@ -50,18 +28,17 @@ mark(int fd, bool ends_with_us)
 int
 inherit_listed(char *const *env, unsigned *ret_n)
 {
-	const char *pid = value_of(env, "LISTEN_PID");
-	const char *fds = value_of(env, "LISTEN_FDS");
-	unsigned long who, n;
+	uint64_t who, n;
 
-	if (pid == NULL || fds == NULL) {
+	if (vars_get(env, "LISTEN_PID") == NULL ||
+	    vars_get(env, "LISTEN_FDS") == NULL) {
 		*ret_n = 0;
 		return 0;
 	}
-	if (number_of(pid, &who) < 0 || number_of(fds, &n) < 0 ||
-	    n > INHERIT_MAX)
+	if (!vars_number(env, "LISTEN_PID", &who) ||
+	    !vars_number(env, "LISTEN_FDS", &n) || n > INHERIT_MAX)
 		return -EINVAL;
-	if (who != (unsigned long)getpid())
+	if (who != (uint64_t)getpid())
 		n = 0;		/* for a parent of ours */
 	*ret_n = (unsigned)n;
 	return 0;

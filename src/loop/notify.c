@@ -10,31 +10,8 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "base/vars.h"
 #include "banned.h"
-
-static const char *
-value_of(char *const *env, const char *name)
-{
-	size_t n = strlen(name);
-
-	for (; *env != NULL; env++)
-		if (strncmp(*env, name, n) == 0 && (*env)[n] == '=')
-			return *env + n + 1;
-	return NULL;
-}
-
-static bool
-number_of(char *const *env, const char *name, uint64_t *ret)
-{
-	const char *text = value_of(env, name);
-	char *end;
-
-	if (text == NULL || *text < '0' || *text > '9')
-		return false;
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return *end == '\0' && errno == 0;
-}
 
 /* Nothing when it is for another process, as the parent of a shell. */
 static uint64_t
@@ -42,11 +19,11 @@ watchdog_every(char *const *env)
 {
 	uint64_t usec, pid;
 
-	if (!number_of(env, "WATCHDOG_USEC", &usec) ||
+	if (!vars_number(env, "WATCHDOG_USEC", &usec) ||
 	    usec == 0 || usec > UINT64_MAX / 1000)
 		return 0;
-	if (value_of(env, "WATCHDOG_PID") != NULL &&
-	    (!number_of(env, "WATCHDOG_PID", &pid) ||
+	if (vars_get(env, "WATCHDOG_PID") != NULL &&
+	    (!vars_number(env, "WATCHDOG_PID", &pid) ||
 	    pid != (uint64_t)getpid()))
 		return 0;
 	return usec * 1000 / 2;
@@ -96,7 +73,7 @@ int
 notify_open(struct notify *n, struct loop *loop, char *const *env)
 {
 	const struct timeval patience = { .tv_sec = 1 };
-	const char *name = value_of(env, "NOTIFY_SOCKET");
+	const char *name = vars_get(env, "NOTIFY_SOCKET");
 	int r;
 
 	*n = (struct notify){ .loop = loop, .fd = -1 };
