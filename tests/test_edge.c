@@ -45,6 +45,7 @@ static struct {
 	int		 status;	/* 0: a relay's; else this one */
 	const char	*type, *text;
 	unsigned	 hellos;	/* so many are a relay's, then that */
+	unsigned	 fails;		/* if any, only so many are that */
 	const char	*retry_after;
 	bool		 keep;		/* no answer until let_go() */
 	unsigned long	 limit;		/* of a body; 0: none */
@@ -89,6 +90,8 @@ on_req(void *arg, struct serve_req *req)
 		kept_most = kept_n > kept_most ? kept_n : kept_most;
 	} else if (script.status != 0) {
 		say(req);
+		if (script.fails > 0 && --script.fails == 0)
+			script.status = 0;
 	} else {
 		inpost_request(inpost, req);
 	}
@@ -560,6 +563,25 @@ START_TEST(whatever_it_answers_later_it_is_left_and_nothing_is_lost)
 }
 END_TEST
 
+START_TEST(what_passes_is_asked_again_and_is_no_end)
+{
+	start();
+	connect_edge("");
+	await_quiet();
+	script.status = _i == 0 ? 502 : 504;
+	script.fails = EDGE_TRIES - 1;
+	feeds_init(2, 200, 100, 20);
+	while (!all_acked(2))
+		feeds_turn(2);
+	expect_lanes(2);
+	ck_assert_uint_eq(downs, 0);
+	ck_assert_uint_eq(out_ctr(CTR_hop_posts_failed), EDGE_TRIES - 1);
+	ck_assert_uint_eq(out_ctr(CTR_hop_resent_chunks), 0);
+	feeds_fini(2);
+	finish();
+}
+END_TEST
+
 START_TEST(a_limit_below_ours_is_met)
 {
 	start();
@@ -669,7 +691,7 @@ START_TEST(others_under_way_come_home_before_it_is_left)
 	feeds_init(2, 10, 100, 10);
 	while (kept_n < 2)
 		feeds_turn(2);
-	script.status = 502;
+	script.status = 500;
 	say(kept[0]);
 	kept[0] = kept[1];
 	kept_n = 1;
@@ -701,7 +723,7 @@ START_TEST(one_that_never_comes_home_is_left_behind)
 	feeds_init(2, 10, 100, 10);
 	while (kept_n < 2)
 		feeds_turn(2);
-	script.status = 502;
+	script.status = 500;
 	begun = loop_now(rig.loop);
 	say(kept[0]);
 	kept[0] = kept[1];
@@ -822,6 +844,8 @@ add_all(TCase *tc)
 	tcase_add_loop_test(tc,
 	    whatever_it_answers_later_it_is_left_and_nothing_is_lost, 0,
 	    ANSWERS);
+	tcase_add_loop_test(tc, what_passes_is_asked_again_and_is_no_end,
+	    0, 2);
 	tcase_add_test(tc, a_limit_below_ours_is_met);
 	tcase_add_test(tc, retry_after_is_waited_for);
 	tcase_add_test(tc, the_next_peer_is_taken_at_once);

@@ -23,6 +23,7 @@ static void	 send_done(struct op *op);
 static void	 close_done(struct op *op);
 static void	 timer_done(struct op *op);
 static void	 post_done(struct op *op);
+static void	 again_done(struct op *op);
 static void	 last_done(struct op *op);
 static void	 begin(struct edge *e);
 static void	 go_on(struct edge *e);
@@ -142,6 +143,7 @@ edge_new(struct edge **ret_e, struct env *env, const struct edge_conf *conf)
 	for (i = 0; i < EDGE_LETTERS; i++) {
 		e->letter[i].e = e;
 		op_init(&e->letter[i].op, post_done, &e->letter[i]);
+		op_init(&e->letter[i].again, again_done, &e->letter[i]);
 	}
 	r = strlen(conf->agent_id) > WIRE_AGENT_MAX ? -EINVAL :
 	    copy_conf(e, conf);
@@ -201,6 +203,14 @@ letter_free(struct letter *l)
 	l->used = false;
 }
 
+static void
+letter_send(struct letter *l)
+{
+	l->tries++;
+	ctr_add(&l->e->env->ctr, CTR_hop_posts, 1);
+	loop_post(l->e->env->loop, &l->op, &l->post);
+}
+
 /* l->body, len, packed and what are set; it is freed with the letter. */
 static int
 letter_post(struct letter *l, uint32_t timeout_ms)
@@ -219,9 +229,45 @@ letter_post(struct letter *l, uint32_t timeout_ms)
 		return -ENOMEM;
 	}
 	l->used = true;
-	ctr_add(&e->env->ctr, CTR_hop_posts, 1);
-	loop_post(e->env->loop, &l->op, &l->post);
+	l->tries = 0;
+	letter_send(l);
 	return 0;
+}
+
+/* It may go well the next time, though nobody needed to do anything. */
+static bool
+may_pass(const struct letter *l, int64_t res)
+{
+	if (l->e->state != EDGE_UP || l->tries >= EDGE_TRIES)
+		return false;
+	if (res == 0)
+		return l->post.status == 502 || l->post.status == 504;
+	return res == -EPROTO || res == -ECONNRESET || res == -EPIPE;
+}
+
+static void
+letter_again(struct letter *l)
+{
+	struct loop *loop = l->e->env->loop;
+	uint64_t most = (EDGE_AGAIN_MS * MS) << (l->tries - 1);
+
+	loop_timer(loop, &l->again, loop_now(loop) +
+	    loop_random_below(loop, most));
+}
+
+static void
+again_done(struct op *op)
+{
+	struct letter *l = op->arg;
+	struct edge *e = l->e;
+
+	edge_check(e);
+	if (e->state == EDGE_UP) {
+		letter_send(l);
+		return;
+	}
+	letter_free(l);
+	go_on(e);
 }
 
 /* ---- the end of a connection ---- */
@@ -236,13 +282,17 @@ idle(struct edge *e)
 		begin(e);
 }
 
+/* At once, or only those that wait for another try. */
 static void
-cancel_letters(struct edge *e)
+cancel_letters(struct edge *e, bool at_once)
 {
 	unsigned i;
 
-	for (i = 0; i < EDGE_LETTERS; i++)
-		loop_cancel(e->env->loop, &e->letter[i].op);
+	for (i = 0; i < EDGE_LETTERS; i++) {
+		loop_cancel(e->env->loop, &e->letter[i].again);
+		if (at_once)
+			loop_cancel(e->env->loop, &e->letter[i].op);
+	}
 }
 
 /* Those who wait to be written: nobody will read them. */
@@ -269,8 +319,8 @@ settle(struct edge *e)
 	if (e->state != EDGE_ENDS)
 		return;
 	loop_cancel(l, &e->recv);
+	cancel_letters(e, e->left || e->late);
 	if (e->left || e->late) {
-		cancel_letters(e);
 		loop_cancel(l, &e->send);
 		drop_answers(e);
 	}
@@ -396,6 +446,11 @@ post_done(struct op *op)
 	edge_check(e);
 	if (e->state == EDGE_HELLO) {
 		hello_done(e, l, (int)op->res);
+		return;
+	}
+	if (may_pass(l, op->res)) {
+		ctr_add(&e->env->ctr, CTR_hop_posts_failed, 1);
+		letter_again(l);
 		return;
 	}
 	memcpy(why, e->why, sizeof(why));

@@ -30,8 +30,10 @@
  *      longer takes its own length, EDGE_MESSAGE_MAX at most), EDGE_LETTERS *
  *      EDGE_ANSWER for answers, and what libcurl needs; next to nothing
  *      while nothing is under way.
- *   4. Anything but 200 with an acknowledgement for each message that asked
- *      is a fault: those who were answered are told, the rest has
+ *   4. What an edge does now and then - a connection cut, 502, 504 - is asked
+ *      again, EDGE_TRIES times in all: a range that came already is cut there.
+ *      Anything else but 200 with an acknowledgement for each message that
+ *      asked is a fault: those who were answered are told, the rest has
  *      EDGE_GRACE_MS to come home, the pair is closed, edge_why() says why.
  *      So the sender goes to its next peer and sends again.
  *   5. An edge that answers 413 gets gzip and half as much from then on, down
@@ -48,6 +50,8 @@
 #define EDGE_MESSAGES	512
 #define EDGE_STREAMS	64	/* a body has chunks of, at most */
 #define EDGE_ANSWER	(32u << 10)
+#define EDGE_TRIES	3
+#define EDGE_AGAIN_MS	100	/* at most before the second, then double */
 #define EDGE_GRACE_MS	1000
 #define EDGE_STALL_MS	14000	/* not a byte either way: the peer is gone */
 #define EDGE_WHY	320

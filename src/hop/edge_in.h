@@ -34,6 +34,8 @@ struct gather {
 struct letter {
 	struct edge	*e;
 	struct op	 op;
+	struct op	 again;		/* until the next try */
+	unsigned	 tries;
 	struct post	 post;
 	uint8_t		*body;
 	size_t		 len;		/* of body, packed or as it is */
