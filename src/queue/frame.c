@@ -143,6 +143,14 @@ frame_peek(const uint8_t *p, size_t n, struct frame *ret_f)
 }
 
 int
+frame_version(const uint8_t *p, size_t n)
+{
+	if (n <= AT_VERSION || le32_get(p + AT_MAGIC) != FRAME_MAGIC)
+		return -EBADMSG;
+	return p[AT_VERSION];
+}
+
+int
 frame_get(const uint8_t *p, size_t n, struct frame *ret_f)
 {
 	struct frame f;

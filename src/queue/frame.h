@@ -80,6 +80,8 @@ void	 frame_seal(uint8_t *p, uint64_t generation, uint64_t at);
  * than FRAME_HEAD; -EBADMSG: no frame of this version.
  */
 int	 frame_peek(const uint8_t *p, size_t n, struct frame *ret_f);
+/* What version its magic goes with; -EBADMSG: no magic, or n is too little. */
+int	 frame_version(const uint8_t *p, size_t n);
 /* The whole frame, intact.  -EAGAIN: n is less than its size; -EBADMSG. */
 int	 frame_get(const uint8_t *p, size_t n, struct frame *ret_f);
 

@@ -150,6 +150,10 @@ list_step(struct recover *rec, int64_t res)
 		recover_fail(rec, r);
 		return;
 	}
+	if (rec->q->look != NULL) {
+		recover_pass(rec, HEADS);
+		return;
+	}
 	recover_step(rec, R_SPARE_STAT);
 	loop_stat(recover_loop(rec), &rec->op,
 	    queue_path(rec->q, rec->path, "spare"));
@@ -214,6 +218,11 @@ spare_open_step(struct recover *rec, int64_t res)
 void
 home_open(struct recover *rec)
 {
+	if (rec->q->look != NULL) {
+		recover_step(rec, R_LIST);
+		loop_list(recover_loop(rec), &rec->op, rec->q->conf.dir);
+		return;
+	}
 	recover_step(rec, R_MKDIR);
 	loop_mkdir(recover_loop(rec), &rec->op, rec->q->conf.dir, 0700);
 }

@@ -7,7 +7,7 @@
  *   segment.c  the list of segments; the janitor: spare, seal, unlink
  *   take.c     the read side and the window of frames taken
  *   recover.c  from any directory to an open queue, with home.c (the
- *              directory) and replay.c (the frames)
+ *              directory), replay.c (the frames), look.c (touches nothing)
  *   feed.c     bytes of a file in a buffer that slides
  *
  * Three machines run side by side, each with one op: writer, janitor,
@@ -36,7 +36,7 @@
 #define COMMIT_RANGES	((COMMIT_ROOM - FRAME_HEAD - LEDGER_HEAD) / 16)
 #define WINDOW_MAX	262144u		/* frames taken past one not done */
 #define SECOND_NS	1000000000ull
-#define PATH_ROOM	64		/* for a name behind dir */
+#define PATH_ROOM	96		/* for a name behind dir */
 
 /* Whole pages of anonymous memory, so that idle buffers can be given back. */
 struct pages { uint8_t *p; size_t cap; };
@@ -183,6 +183,7 @@ struct reader {
 	char		*path;
 };
 
+struct look;
 struct recover;
 
 struct queue {
@@ -223,6 +224,7 @@ struct queue {
 	struct window	 win;
 	uint64_t	 take_seq;	/* frames below it were looked at */
 	struct recover	*rec;
+	struct look	*look;		/* not NULL: nothing is touched */
 
 	bool		 commit_due;
 	bool		 force_segment;

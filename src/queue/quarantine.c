@@ -33,10 +33,15 @@ static const char *
 path_of(struct quarantine *qu, const char *end)
 {
 	char name[PATH_ROOM];
+	int n;
 
-	(void)snprintf(name, sizeof(name), "quarantine/%016llx-%llx.%s",
+	n = snprintf(name, sizeof(name), "quarantine/%016llx-%llx",
 	    (unsigned long long)qu->number,
-	    (unsigned long long)qu->piece.from, end);
+	    (unsigned long long)qu->piece.from);
+	if (qu->grown)
+		n += snprintf(name + n, sizeof(name) - (size_t)n, "-%llx",
+		    (unsigned long long)qu->piece.to);
+	(void)snprintf(name + n, sizeof(name) - (size_t)n, ".%s", end);
 	return queue_path(qu->q, qu->path, name);
 }
 
@@ -50,6 +55,7 @@ quarantine_piece(struct quarantine *qu, int from_fd, uint64_t number,
 	qu->number = number;
 	qu->piece = piece;
 	qu->at = 0;
+	qu->grown = false;
 	qu->res = 0;
 	n = snprintf(qu->why, sizeof(qu->why),
 	    "bytes %llu to %llu of segment %016llx are no intact frame: "
@@ -121,8 +127,53 @@ finish(struct quarantine *qu, int res)
 }
 
 static void
+open_piece(struct quarantine *qu)
+{
+	qu->state = Q_OPEN;
+	loop_open(qu->q->env->loop, &qu->op, path_of(qu, "bin"),
+	    O_WRONLY | O_CREAT | O_EXCL, 0600);
+}
+
+static void
+made(struct quarantine *qu, int64_t res)
+{
+	if (res < 0) {
+		open_piece(qu);		/* which says why, if it is no good */
+		return;
+	}
+	qu->state = Q_HOME_SYNC;
+	loop_fsync(qu->q->env->loop, &qu->op, qu->q->dirfd);
+}
+
+static void
+home_synced(struct quarantine *qu, int64_t res)
+{
+	if (res < 0)
+		finish(qu, (int)res);
+	else
+		open_piece(qu);
+}
+
+/* Copied before; but more of the file may be damaged since. */
+static void
+known(struct quarantine *qu, int64_t res)
+{
+	if (res == 0 && qu->op.stat.size == qu->piece.to - qu->piece.from) {
+		finish(qu, -EEXIST);
+		return;
+	}
+	qu->grown = true;
+	open_piece(qu);
+}
+
+static void
 opened(struct quarantine *qu, int64_t res)
 {
+	if (res == -EEXIST && !qu->grown) {
+		qu->state = Q_STAT;
+		loop_stat(qu->q->env->loop, &qu->op, path_of(qu, "bin"));
+		return;
+	}
 	if (res < 0) {
 		finish(qu, (int)res);
 		return;
@@ -140,6 +191,40 @@ closed(struct quarantine *qu)
 	if (qu->res < 0) {
 		qu->state = Q_WHY_CLOSE;
 		loop_unlink(l, &qu->op, path_of(qu, "bin"));
+		return;
+	}
+	qu->state = Q_DIR_OPEN;
+	loop_open(l, &qu->op, queue_path(qu->q, qu->path, "quarantine"),
+	    O_RDONLY | O_DIRECTORY, 0);
+}
+
+/* What was copied may be cut off or wiped next: its name must be there. */
+static void
+dir_step(struct quarantine *qu, int64_t res)
+{
+	struct loop *l = qu->q->env->loop;
+
+	switch (qu->state) {
+	case Q_DIR_OPEN:
+		if (res < 0) {
+			finish(qu, (int)res);
+			return;
+		}
+		qu->fd = (int)res;
+		qu->state = Q_DIR_SYNC;
+		loop_fsync(l, &qu->op, qu->fd);
+		return;
+	case Q_DIR_SYNC:
+		qu->res = res < 0 ? (int)res : 0;
+		qu->state = Q_DIR_CLOSE;
+		loop_close(l, &qu->op, qu->fd);
+		qu->fd = -1;
+		return;
+	default:
+		break;
+	}
+	if (qu->res < 0) {
+		finish(qu, qu->res);
 		return;
 	}
 	qu->state = Q_WHY_OPEN;
@@ -176,9 +261,13 @@ quarantine_done(struct op *op)
 
 	switch (qu->state) {
 	case Q_MKDIR:
-		qu->state = Q_OPEN;
-		loop_open(qu->q->env->loop, op, path_of(qu, "bin"),
-		    O_WRONLY | O_CREAT | O_EXCL, 0600);
+		made(qu, res);
+		break;
+	case Q_HOME_SYNC:
+		home_synced(qu, res);
+		break;
+	case Q_STAT:
+		known(qu, res);
 		break;
 	case Q_OPEN:
 		opened(qu, res);
@@ -194,6 +283,11 @@ quarantine_done(struct op *op)
 		break;
 	case Q_CLOSE:
 		closed(qu);
+		break;
+	case Q_DIR_OPEN:
+	case Q_DIR_SYNC:
+	case Q_DIR_CLOSE:
+		dir_step(qu, res);
 		break;
 	case Q_WHY_OPEN:
 		why_opened(qu, res);

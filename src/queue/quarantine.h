@@ -4,6 +4,8 @@
  *
  *   quarantine/<segment>-<offset>.bin   a damaged piece
  *   quarantine/<segment>-<offset>.why   one line of text
+ *   quarantine/<segment>-<offset>-<end>.bin, .why   the same, where a piece
+ *                                       of another length was copied before
  */
 #ifndef EMPLOG_QUARANTINE_H
 #define EMPLOG_QUARANTINE_H
@@ -11,7 +13,8 @@
 #include "queue/priv.h"
 
 enum quarantine_state {
-	Q_MKDIR, Q_OPEN, Q_READ, Q_WRITE, Q_SYNC, Q_CLOSE, Q_WHY_OPEN,
+	Q_MKDIR, Q_HOME_SYNC, Q_OPEN, Q_STAT, Q_READ, Q_WRITE, Q_SYNC, Q_CLOSE,
+	Q_DIR_OPEN, Q_DIR_SYNC, Q_DIR_CLOSE, Q_WHY_OPEN,
 	Q_WHY_WRITE, Q_WHY_CLOSE,
 };
 
@@ -26,6 +29,7 @@ struct quarantine {
 	uint64_t	 number;
 	struct range	 piece;
 	uint64_t	 at;
+	bool		 grown;		/* the name says its end too */
 	size_t		 len;
 	int		 res;
 	char		 why[192];

@@ -54,6 +54,8 @@ struct queue_conf {
 					   at most */
 	uint32_t	 staging_bytes;	/* 4 MiB when 0 */
 	uint32_t	 commit_ms;	/* lone commits wait so long; 200 when 0 */
+	bool		 mend;		/* at open, damage that was copied away
+					   is wiped where it was */
 	/* Something more can be taken, or puts have room again. */
 	void		(*notify)(void *arg);
 	void		*notify_arg;

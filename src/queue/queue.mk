@@ -4,6 +4,7 @@
 libparts_a_SOURCES += \
 	src/queue/feed.c src/queue/priv.h \
 	src/queue/frame.c src/queue/frame.h \
+	src/queue/look.c src/queue/look.h \
 	src/queue/ledger.c src/queue/ledger.h \
 	src/queue/quarantine.c src/queue/quarantine.h \
 	src/queue/queue.c src/queue/queue.h \

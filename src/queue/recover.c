@@ -73,7 +73,10 @@ recover_fail(struct recover *rec, int res)
 
 	recover_free(rec);
 	segments_free(q);	/* half known: nothing to clean up by */
-	queue_opened(q, res);
+	if (q->look != NULL)	/* which frees it */
+		q->opened(q->opened_arg, res);
+	else
+		queue_opened(q, res);
 }
 
 static void
@@ -193,6 +196,10 @@ end_pass(struct recover *rec)
 		recover_pass(rec, DATA);
 		return;
 	default:
+		if (q->look != NULL) {
+			look_settle(rec);
+			return;
+		}
 		recover_step(rec, R_DIRSYNC);
 		loop_fsync(recover_loop(rec), &rec->op, q->dirfd);
 		return;
@@ -231,10 +238,12 @@ close_file(struct recover *rec)
 /* ---- reading a file ---- */
 
 static int
-see(struct recover *rec, const struct scan *s)
+see(struct recover *rec, struct bytes b, const struct scan *s)
 {
 	int r = 0;
 
+	if (rec->q->look != NULL && rec->pass == DATA)
+		look_bytes(rec, b, s);
 	switch (s->kind) {
 	case SCAN_FRAME:
 		r = replay_frame(rec, &s->frame);
@@ -257,10 +266,13 @@ see(struct recover *rec, const struct scan *s)
 static void
 file_done(struct recover *rec)
 {
-	if (rec->pass == DATA)
+	if (rec->pass == DATA && rec->q->look == NULL) {
 		copy_damage(rec);
-	else
-		close_file(rec);
+		return;
+	}
+	if (rec->pass == DATA)
+		look_end(rec, 0);
+	close_file(rec);
 }
 
 static void
@@ -290,7 +302,7 @@ read_on(struct recover *rec)
 		need = s.len;
 		if (s.kind == SCAN_MORE)
 			break;
-		r = see(rec, &s);
+		r = see(rec, b, &s);
 	}
 	if (r == 1)
 		file_done(rec);
@@ -316,10 +328,29 @@ read_step(struct recover *rec, int64_t res)
 	read_on(rec);
 }
 
+/* A segment may go while it is looked at; but not the one others build on. */
+static bool
+look_skips(struct recover *rec, int64_t res)
+{
+	if (res == -ENOENT && rec->pass != DATA) {
+		recover_fail(rec, -EAGAIN);
+		return true;
+	}
+	if (rec->pass == DATA) {
+		look_begin(rec);
+		look_end(rec, res < 0 ? (int)res : -EISDIR);
+	}
+	rec->unsure = rec->unsure || (res < 0 && res != -ENOENT);
+	next_file(rec);
+	return true;
+}
+
 /* What is no plain file, or is not for us to open, stays and is not ours. */
 static void
 skip_segment(struct recover *rec, int64_t res)
 {
+	if (rec->q->look != NULL && look_skips(rec, res))
+		return;
 	/* Not without it today: another start may find it well. */
 	if (res == -EIO || queue_is_passing_error((int)res)) {
 		recover_fail(rec, (int)res);
@@ -344,13 +375,15 @@ stat_step(struct recover *rec, int64_t res)
 	seg->size = rec->op.stat.size;
 	recover_step(rec, R_OPEN);
 	loop_open(recover_loop(rec), &rec->op, rec->path,
-	    rec->pass == DATA ? O_RDWR : O_RDONLY, 0);
+	    rec->pass == DATA && rec->q->look == NULL ?
+	    O_RDWR : O_RDONLY, 0);
 }
 
 static void
 open_step(struct recover *rec, int64_t res)
 {
-	if (res < 0 && rec->state == R_OPEN && rec->pass == DATA) {
+	if (res < 0 && rec->state == R_OPEN && rec->pass == DATA &&
+	    rec->q->look == NULL) {
 		recover_step(rec, R_OPEN_RDONLY);
 		loop_open(recover_loop(rec), &rec->op, rec->path, O_RDONLY, 0);
 		return;
@@ -364,6 +397,8 @@ open_step(struct recover *rec, int64_t res)
 	feed_reset(&rec->feed, 0);
 	ranges_clear(&rec->damage);
 	rec->piece = 0;
+	if (rec->q->look != NULL && rec->pass == DATA)
+		look_begin(rec);
 	read_on(rec);
 }
 
@@ -402,6 +437,41 @@ copy_damage(struct recover *rec)
 }
 
 static void
+next_piece(struct recover *rec)
+{
+	rec->piece++;
+	copy_damage(rec);
+}
+
+/* Zeros where the piece was, a buffer at a time, synced with the file. */
+static void
+wipe(struct recover *rec, uint64_t at)
+{
+	const struct range *r = ranges_at(&rec->damage, rec->piece);
+	uint64_t n = r->to - at < WRITE_MAX ? r->to - at : WRITE_MAX;
+
+	rec->pos = at;
+	if (n == 0 || pages_grow(&rec->feed.mem, n, 0) < 0) {
+		next_piece(rec);
+		return;
+	}
+	memset(rec->feed.mem.p, 0, n);
+	recover_step(rec, R_WIPE);
+	loop_write(recover_loop(rec), &rec->op, rec->fd, rec->feed.mem.p, n,
+	    at);
+}
+
+/* What cannot be wiped stays, as it does without mend. */
+static void
+wipe_step(struct recover *rec, int64_t res)
+{
+	if (res > 0)
+		wipe(rec, rec->pos + (uint64_t)res);
+	else
+		next_piece(rec);
+}
+
+static void
 copied(struct quarantine *qu, int res)
 {
 	struct recover *rec = qu->arg;
@@ -414,8 +484,10 @@ copied(struct quarantine *qu, int res)
 	} else if (res != -EEXIST) {
 		rec->seg->rotten = true;
 	}
-	rec->piece++;
-	copy_damage(rec);
+	if (rec->q->conf.mend && !rec->seg->rotten)
+		wipe(rec, r->from);
+	else
+		next_piece(rec);
 }
 
 /*
@@ -497,6 +569,7 @@ recover_done(struct op *op)
 	case R_CLOSE:		close_step(rec);		break;
 	case R_DIRSYNC:		dirsync_step(rec, res);		break;
 	case R_COPY:						break;
+	case R_WIPE:		wipe_step(rec, res);		break;
 	default:		home_step(rec, res);		break;
 	}
 }

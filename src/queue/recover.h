@@ -3,18 +3,20 @@
  * recover.h - what the parts of a recovery share
  *
  * home.c makes, locks and lists the directory; recover.c reads its segments
- * in three passes; replay.c takes what their frames say.
+ * in three passes; replay.c takes what their frames say; look.c tells of it
+ * where nothing may be touched.
  */
 #ifndef EMPLOG_QUEUE_RECOVER_H
 #define EMPLOG_QUEUE_RECOVER_H
 
+#include "queue/look.h"
 #include "queue/quarantine.h"
 
 enum recover_state {
 	R_MKDIR, R_PARENT_OPEN, R_PARENT_SYNC, R_PARENT_CLOSE, R_DIR,
 	R_LOCK_OPEN, R_LOCK, R_LIST, R_SPARE_STAT, R_SPARE_OPEN,
 	R_SPARE_UNLINK, R_SPARE_MKDIR, R_STAT, R_OPEN, R_OPEN_RDONLY, R_READ,
-	R_COPY, R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
+	R_COPY, R_WIPE, R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
 };
 enum pass { HEADS, LEDGERS, DATA, PASSES };
 
@@ -78,5 +80,19 @@ void	 home_step(struct recover *rec, int64_t res);
 int	 replay_frame(struct recover *rec, const struct frame *f);
 /* Everything was seen: the ledger adds up, and the counters say it. */
 void	 replay_settle(struct recover *rec);
+
+/* ---- look.c: what is told of when q->look is set ---- */
+
+/* rec->seg is read from its start on, in the last pass. */
+void	 look_begin(struct recover *rec);
+/* A data frame; copy: it was seen before. */
+void	 look_frame(struct recover *rec, const struct frame *f, bool copy,
+	    bool held);
+/* What the bytes at rec->pos are. */
+void	 look_bytes(struct recover *rec, struct bytes b, const struct scan *s);
+/* All of rec->seg was read, or it cannot be: -errno. */
+void	 look_end(struct recover *rec, int error);
+/* In place of what a recovery would go on to do: it ends. */
+void	 look_settle(struct recover *rec);
 
 #endif

@@ -62,8 +62,11 @@ data_frame(struct recover *rec, const struct frame *f)
 	struct segment *seg = rec->seg;
 	int r;
 
-	if (ranges_has(&rec->seen, f->seq))
+	if (ranges_has(&rec->seen, f->seq)) {
+		if (q->look != NULL)
+			look_frame(rec, f, true, false);
 		return 0;		/* a second copy */
+	}
 	r = ranges_add(&rec->seen, q->env, f->seq, f->seq + 1);
 	if (r < 0)
 		return r;
@@ -78,6 +81,8 @@ data_frame(struct recover *rec, const struct frame *f)
 	}
 	if (!ranges_has(&q->done, f->seq))
 		hold(q, seg, f);
+	if (q->look != NULL)
+		look_frame(rec, f, false, !ranges_has(&q->done, f->seq));
 	if (seg->order < rec->base->order)
 		return 0;		/* its range is in the checkpoint */
 	r = streams_add(q->streams, f->stream, f->from, f->to,

@@ -116,3 +116,22 @@ scan_next(const uint8_t *p, size_t n, uint64_t at, bool last,
 		measure_damage(p, n, at, last, generation, s);
 	}
 }
+
+enum scan_why
+scan_why(const uint8_t *p, size_t n, uint64_t at)
+{
+	struct frame f;
+	int version = frame_version(p, n);
+
+	if (version < 0)
+		return SCAN_NOTHING;
+	if (version != FRAME_VERSION)
+		return SCAN_VERSION;
+	if (n < FRAME_HEAD)
+		return SCAN_SHORT;
+	if (frame_peek(p, n, &f) < 0)
+		return SCAN_HEAD;
+	if (f.at != at)
+		return SCAN_PLACE;
+	return f.size > n ? SCAN_SHORT : SCAN_SUM;
+}

@@ -20,6 +20,17 @@ enum scan_kind {
 	SCAN_END,	/* no byte is left */
 };
 
+/* Why the bytes at a place are no frame. */
+enum scan_why {
+	SCAN_NOTHING,	/* no frame begins there */
+	SCAN_VERSION,	/* one of another version */
+	SCAN_HEAD,	/* the fields of its head cannot be */
+	SCAN_PLACE,	/* it was written for another place */
+	SCAN_SHORT,	/* it goes on where the bytes end */
+	SCAN_SUM,	/* its sum is another */
+	SCAN_WHYS
+};
+
 struct scan {
 	enum scan_kind	 kind;
 	size_t		 len;
@@ -32,5 +43,7 @@ struct scan {
  */
 void	 scan_next(const uint8_t *p, size_t n, uint64_t at, bool last,
 	    uint64_t generation, struct scan *ret_s);
+/* Of the bytes that scan_next() called damage. */
+enum scan_why scan_why(const uint8_t *p, size_t n, uint64_t at);
 
 #endif
