@@ -20,6 +20,10 @@ const struct admin_verb admin_verbs[] = {
 	    "this, or what a key, counter or variable means", false },
 	{ "migrate", admin_migrate, "migrate file ...",
 	    "the emplogd.conf of a fluent-bit.conf or fluentd.conf", false },
+	{ "queue", admin_queue, "queue ls dir | check dir | cat [--all] "
+	    "[--json] dir | export [--format=otlp|forward] dir file | "
+	    "repair dir", "a queue on disk: what lies there, what is damaged",
+	    false },
 	{ "ring", admin_ring, "ring",
 	    "the lanes of this host, living and dead", true },
 	{ "status", admin_status, "status [--json]",

@@ -2,7 +2,7 @@
 /*
  * admin.h - the verbs of emplogd: what an administrator asks
  *
- * What:     status, ring, tail, help, version, ca.  They read the same files
+ * What:     status, ring, tail, queue, help, version, ca.  They read the same files
  *           the roles write (counters, lanes), so they work on a stopped
  *           host too, and need no socket, no daemon and no agreement with one.
  * Used by:  main, with the rest of its arguments.
@@ -66,6 +66,7 @@ int	 admin_status(int argc, char **argv, struct admin *a);
 int	 admin_ring(int argc, char **argv, struct admin *a);
 int	 admin_tail(int argc, char **argv, struct admin *a);
 int	 admin_ca(int argc, char **argv, struct admin *a);
+int	 admin_queue(int argc, char **argv, struct admin *a);
 int	 admin_help(int argc, char **argv, struct admin *a);
 int	 admin_migrate(int argc, char **argv, struct admin *a);
 int	 admin_version(int argc, char **argv, struct admin *a);

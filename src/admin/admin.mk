@@ -2,6 +2,9 @@
 # admin.mk - what src/admin adds to the build
 
 libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
+	src/admin/queue.c src/admin/queue.h src/admin/queue_cat.c \
+	src/admin/queue_check.c src/admin/queue_export.c \
+	src/admin/queue_repair.c \
 	src/admin/status.c src/admin/ring.c src/admin/tail.c \
 	src/admin/help.c src/admin/lanes.c src/admin/lanes.h \
 	src/admin/show.c src/admin/show.h src/admin/human.c \
