@@ -187,9 +187,15 @@ carry_out(struct sim_proc *p, struct op *op)
 static void
 file_event(struct sim_event *e)
 {
-	if (e->op != NULL)
-		loop_complete(e->proc->loop, e->op,
-		    carry_out(e->proc, e->op));
+	struct sim_disk_op d;
+	int64_t res;
+
+	if (e->op == NULL)
+		return;
+	record_before(e->proc, e->op, &d);
+	res = carry_out(e->proc, e->op);
+	record_after(e->proc, e->op, &d, res);
+	loop_complete(e->proc->loop, e->op, res);
 }
 
 static void

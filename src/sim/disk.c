@@ -309,6 +309,20 @@ create(struct sim_proc *p, const char *path, enum loop_type type,
 	return 0;
 }
 
+/* Durable at once. */
+struct inode *
+disk_install(struct sim_host *h, const char *path, enum loop_type type)
+{
+	struct inode *n = inode_new(h, type, 0700);
+	struct entry_name *e;
+
+	name_set(h, path, n);
+	e = disk_find(h, path);
+	e->durable = n;
+	n->links++;
+	return n;
+}
+
 int
 disk_open(struct sim_proc *p, const char *path, int flags, uint32_t mode)
 {

@@ -6,6 +6,7 @@
  *   net.c     sockets
  *   disk.c    names and files, and what a power loss leaves of them
  *   back.c    the loop's backend: an op is done now, or becomes an event
+ *   record.c  what is done to a disk, told
  *   lanes.c   the shm_sys of a process
  */
 #ifndef EMPLOG_SIM_INNER_H
@@ -88,6 +89,8 @@ struct sim_host {
 	struct entry_name *names;
 	size_t		 names_n, names_cap;
 	uint64_t	 next_ino;
+	void		(*record)(void *arg, const struct sim_disk_op *op);
+	void		*record_arg;
 };
 
 /* ---- sockets ---- */
@@ -201,7 +204,15 @@ void	 disk_power_loss(struct sim_host *h);
 void	 disk_changed(struct sim_host *h, const char *path);
 void	 inode_put(struct inode *n);
 void	 inode_unlock(struct inode *n);
+struct inode *disk_install(struct sim_host *h, const char *path,
+	    enum loop_type type);
 void	 disk_free(struct sim_host *h);
+
+/* record.c */
+void	 record_before(struct sim_proc *p, const struct op *op,
+	    struct sim_disk_op *ret_d);
+void	 record_after(struct sim_proc *p, const struct op *op,
+	    struct sim_disk_op *d, int64_t res);
 
 /* net.c */
 int	 net_listen(struct sim_proc *p, const struct loop_addr *at,

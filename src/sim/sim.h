@@ -92,4 +92,23 @@ int	 sim_file(struct sim_host *h, const char *path, struct bytes *ret);
 size_t	 sim_files(struct sim_host *h, void (*each)(void *arg,
 	    const char *path, struct bytes content), void *arg);
 
+/* What was done to a disk; path and data are lent for the call. */
+struct sim_disk_op {
+	enum op_kind	 kind;		/* OP_WRITE, OP_FSYNC, OP_TRUNCATE,
+					   OP_FALLOCATE; OP_OPEN and OP_MKDIR:
+					   made; OP_RENAME, OP_UNLINK */
+	uint64_t	 ino;		/* of the file or directory; never 0 */
+	const char	*path;		/* its name, or that it was opened by */
+	const char	*path2;		/* OP_RENAME: what it is called now */
+	struct bytes	 data;		/* OP_WRITE: what was taken */
+	uint64_t	 off, len;
+	int64_t		 res;		/* OP_FSYNC may have failed */
+};
+/* From now on each is told, in order.  NULL: no more. */
+void	 sim_record(struct sim_host *h, void (*each)(void *arg,
+	    const struct sim_disk_op *op), void *arg);
+/* A file or directory that is durable from the start; its ino. */
+uint64_t sim_install(struct sim_host *h, const char *path,
+	    enum loop_type type, struct bytes content);
+
 #endif

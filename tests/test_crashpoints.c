@@ -1,0 +1,953 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * test_crashpoints.c - the power may go at any instant
+ *
+ * A queue works on a simulated disk and all it does to it is recorded: writes,
+ * syncs, names.  Then for each instant every disk is made that may be found
+ * after it: what was synced, and of the writes, sizes and names that were not
+ * any subset, up to 12 of them all subsets, beyond that as many as DRAWS says
+ * (4096 when not given) by seed; and some with writes torn between sectors of
+ * 512 bytes.  Each is opened by the real queue and compared with what is
+ * known of that instant:
+ *
+ *   what was acknowledged and not committed is there, with its bytes;
+ *   nothing is there that was never put, nothing twice, all in order;
+ *   what was committed durably does not come again;
+ *   of a range that is there, or was acknowledged, no second copy is taken,
+ *   and one that is not there is new;
+ *   it takes the next put, and closes.
+ *
+ * Recoveries are work too: of some the disk is recorded in turn, and the power
+ * goes in the midst of them.
+ *
+ * In CI no seed is begun after SECONDS_MOST.  SEED=n begins with that one, SEEDS=n so many; a
+ * fault names seed, instant and image; IMAGE=n opens that image alone, LOUD=1
+ * tells what was done to the disk.
+ */
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/env.h"
+#include "queue/queue.h"
+#include "queue/streams.h"
+#include "sim/sim.h"
+
+#define MS		UINT64_C(1000000)
+#define HOME		"/state"
+#define DIR		HOME "/q"
+#define SECTOR		512u
+#define UNITS_MAX	1024u
+#define EVENTS_MAX	8192u
+#define FILES_MAX	256u
+#define LANES		3u		/* and LANES: none */
+#define ALL_SUBSETS	12u
+#define TORN_DRAWS	6u
+#define DEEP_EVERY	400u		/* images of which the recovery is cut */
+#define DEEP_DRAWS	3u		/* images of each of its instants */
+#define IMAGES_LEAST	5000u
+#define SECONDS_MOST	30	/* no seed is begun later */
+#define NEVER		UINT32_MAX
+
+/* ---- what is put ---- */
+
+struct unit {
+	struct queue_put put;
+	uint32_t	 lane;
+	uint64_t	 from;
+	uint32_t	 len;
+	uint64_t	 seq;
+	uint32_t	 put_at;	/* events before it; NEVER */
+	uint32_t	 acked_at;
+	uint32_t	 asked_at;	/* queue_commit() */
+	uint32_t	 done_at;	/* the commit is durable since */
+	uint8_t		 stream[STREAM_ID_LEN];
+};
+
+static struct unit unit[UNITS_MAX];
+static uint32_t units;
+
+/* ---- what was done to the disk ---- */
+
+struct event {
+	enum op_kind	 kind;
+	uint64_t	 ino;
+	char		 path[64], path2[64];
+	uint8_t		*data;
+	uint64_t	 off, len;
+	int64_t		 res;
+};
+
+struct trace {
+	struct event	 ev[EVENTS_MAX];
+	uint32_t	 n;
+};
+
+struct file {
+	uint64_t	 ino;
+	bool		 is_dir;
+	bool		 broken;	/* a sync failed: nothing gets durable */
+	uint8_t		*data;
+	uint64_t	 size, cap;
+};
+struct name { char path[64]; uint64_t ino; };
+struct disk {
+	struct file	 file[FILES_MAX];
+	uint32_t	 files;
+	struct name	 name[FILES_MAX];
+	uint32_t	 names;
+};
+
+static struct trace work, again;
+static struct disk image, deep_image, durable_disk, deep_durable;
+static uint64_t rnd, seed, images, torn, drawn, deep, only;
+static uint32_t instant, draws = 4096;
+static const char *where = "";
+
+static void broken(const char *fmt, ...)
+    __attribute__((format(printf, 1, 2), noreturn));
+
+static void
+broken(const char *fmt, ...)
+{
+	va_list ap;
+
+	fprintf(stderr, "test_crashpoints: SEED=%" PRIu64 " IMAGE=%" PRIu64
+	    " instant %u%s: ", seed, images, instant, where);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fputc('\n', stderr);
+	exit(1);
+}
+
+static uint32_t
+dice(uint32_t n)
+{
+	rnd ^= rnd << 13;
+	rnd ^= rnd >> 7;
+	rnd ^= rnd << 17;
+	return (uint32_t)(rnd >> 24) % n;
+}
+
+static void
+record(void *arg, const struct sim_disk_op *op)
+{
+	struct trace *t = arg;
+	struct event *e;
+
+	if (t->n == EVENTS_MAX)
+		broken("too many events");
+	e = &t->ev[t->n++];
+	*e = (struct event){ .kind = op->kind, .ino = op->ino, .off = op->off,
+	    .len = op->kind == OP_WRITE ? op->data.n : op->len,
+	    .res = op->res };
+	snprintf(e->path, sizeof(e->path), "%s", op->path);
+	snprintf(e->path2, sizeof(e->path2), "%s",
+	    op->path2 == NULL ? "" : op->path2);
+	if (op->kind == OP_WRITE) {
+		e->data = malloc(op->data.n);
+		memcpy(e->data, op->data.p, op->data.n);
+	}
+}
+
+static void
+trace_clear(struct trace *t)
+{
+	while (t->n > 0)
+		free(t->ev[--t->n].data);
+}
+
+/* ---- a disk ---- */
+
+static struct file *
+file_of(struct disk *d, uint64_t ino)
+{
+	uint32_t i;
+
+	for (i = 0; i < d->files; i++)
+		if (d->file[i].ino == ino)
+			return &d->file[i];
+	if (d->files == FILES_MAX)
+		broken("too many files");
+	d->file[d->files] = (struct file){ .ino = ino };
+	return &d->file[d->files++];
+}
+
+static void
+resize(struct file *f, uint64_t size)
+{
+	if (size > f->cap) {
+		f->cap = size + 65536;
+		f->data = realloc(f->data, f->cap);
+	}
+	if (size > f->size)
+		memset(f->data + f->size, 0, size - f->size);
+	f->size = size;
+}
+
+static void
+name_set(struct disk *d, const char *path, uint64_t ino)
+{
+	uint32_t i;
+
+	for (i = 0; i < d->names; i++)
+		if (strcmp(d->name[i].path, path) == 0)
+			break;
+	if (ino == 0 && i == d->names)
+		return;
+	if (ino == 0) {
+		d->name[i] = d->name[--d->names];
+		return;
+	}
+	if (i == FILES_MAX)
+		broken("too many names");
+	if (i == d->names)
+		snprintf(d->name[d->names++].path, sizeof(d->name[i].path),
+		    "%s", path);
+	d->name[i].ino = ino;
+}
+
+static void
+disk_clear(struct disk *d)
+{
+	while (d->files > 0)
+		free(d->file[--d->files].data);
+	d->names = 0;
+}
+
+static void
+disk_copy(struct disk *to, const struct disk *from)
+{
+	struct file *f;
+	uint32_t i;
+
+	disk_clear(to);
+	for (i = 0; i < from->files; i++) {
+		f = file_of(to, from->file[i].ino);
+		f->is_dir = from->file[i].is_dir;
+		resize(f, from->file[i].size);
+		if (f->size > 0)
+			memcpy(f->data, from->file[i].data, f->size);
+	}
+	memcpy(to->name, from->name, sizeof(to->name));
+	to->names = from->names;
+}
+
+static bool
+has_name(const struct disk *d, uint64_t ino)
+{
+	uint32_t k;
+
+	for (k = 0; k < d->names; k++)
+		if (d->name[k].ino == ino)
+			return true;
+	return false;
+}
+
+static void
+apply_write(struct file *f, const struct event *e, bool tear)
+{
+	uint64_t at, end, n;
+
+	if (e->off + e->len > f->size)
+		resize(f, e->off + e->len);
+	for (at = e->off; at < e->off + e->len; at = end) {
+		end = (at / SECTOR + 1) * SECTOR;
+		n = (end < e->off + e->len ? end : e->off + e->len) - at;
+		if (!tear || dice(2) == 0)
+			memcpy(f->data + at, e->data + (at - e->off), n);
+	}
+}
+
+static void
+apply(struct disk *d, const struct event *e, bool tear)
+{
+	struct file *f = file_of(d, e->ino);
+
+	switch (e->kind) {
+	case OP_WRITE:
+		apply_write(f, e, tear);
+		break;
+	case OP_TRUNCATE:
+		resize(f, e->len);
+		break;
+	case OP_FALLOCATE:
+		if (e->off + e->len > f->size)
+			resize(f, e->off + e->len);
+		break;
+	case OP_MKDIR:
+		f->is_dir = true;
+		name_set(d, e->path, e->ino);
+		break;
+	case OP_OPEN:
+		name_set(d, e->path, e->ino);
+		break;
+	case OP_RENAME:
+		name_set(d, e->path, 0);
+		name_set(d, e->path2, e->ino);
+		break;
+	default:
+		name_set(d, e->path, 0);
+		break;
+	}
+}
+
+static bool
+is_data(const struct event *e)
+{
+	return e->kind == OP_WRITE || e->kind == OP_TRUNCATE ||
+	    e->kind == OP_FALLOCATE;
+}
+
+static bool
+lies_in(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return strncmp(path, dir, n) == 0 && path[n] == '/' &&
+	    strchr(path + n + 1, '/') == NULL;
+}
+
+/* ---- instants: what is durable, what is pending ---- */
+
+struct instants {
+	const struct trace *t;
+	struct disk	*d;		/* durable */
+	uint32_t	 pending[EVENTS_MAX];
+	uint32_t	 n;
+};
+
+/* After one event more. */
+static void
+step(struct instants *in, uint32_t k)
+{
+	const struct event *e = &in->t->ev[k], *p;
+	uint32_t i, kept = 0;
+	struct file *f;
+
+	if (e->kind != OP_FSYNC) {
+		in->pending[in->n++] = k;
+		return;
+	}
+	f = file_of(in->d, e->ino);
+	f->broken = f->broken || e->res < 0;
+	if (f->broken)
+		return;
+	for (i = 0; i < in->n; i++) {
+		p = &in->t->ev[in->pending[i]];
+		if (is_data(p) ? p->ino == e->ino :
+		    lies_in(p->path, e->path))
+			apply(in->d, p, false);
+		else
+			in->pending[kept++] = in->pending[i];
+	}
+	in->n = kept;
+}
+
+/* A name, or one that is pending. */
+static bool
+can_come_back(const struct instants *in, uint64_t ino)
+{
+	uint32_t i;
+
+	for (i = 0; i < in->n; i++)
+		if (in->t->ev[in->pending[i]].ino == ino &&
+		    !is_data(&in->t->ev[in->pending[i]]))
+			return true;
+	return has_name(in->d, ino);
+}
+
+/* What no disk will show any more makes no other images. */
+static void
+sweep(struct instants *in)
+{
+	uint32_t i, kept = 0;
+
+	for (i = 0; i < in->n; i++)
+		if (can_come_back(in, in->t->ev[in->pending[i]].ino))
+			in->pending[kept++] = in->pending[i];
+	in->n = kept;
+	for (i = 0; i < in->d->files; )
+		if (can_come_back(in, in->d->file[i].ino)) {
+			i++;
+		} else {
+			free(in->d->file[i].data);
+			in->d->file[i] = in->d->file[--in->d->files];
+		}
+}
+
+static void
+make_image(struct disk *img, const struct instants *in, uint64_t mask,
+    bool tear)
+{
+	uint32_t i;
+
+	disk_copy(img, in->d);
+	for (i = 0; i < in->n; i++)
+		if (i >= 64 ? dice(2) == 0 : (mask >> i & 1) != 0)
+			apply(img, &in->t->ev[in->pending[i]], tear);
+}
+
+/* ---- a queue on a simulated disk ---- */
+
+struct run {
+	struct sim	*sim;
+	struct sim_host	*host;
+	struct sim_proc	*proc;
+	struct env	 env;
+	struct queue	*q;
+	struct queue_conf conf;
+	int		 res;		/* of the open; 1: not yet */
+	bool		 closed;
+	int		 put_res;
+};
+
+static uint8_t blob[QUEUE_TAKE_MAX], out[QUEUE_TAKE_MAX];
+
+static void
+on_open(void *arg, int res)
+{
+	((struct run *)arg)->res = res;
+}
+
+static void
+on_close(void *arg)
+{
+	((struct run *)arg)->closed = true;
+}
+
+static bool
+is_open(void *arg)
+{
+	return ((struct run *)arg)->res != 1;
+}
+
+static bool
+is_closed(void *arg)
+{
+	return ((struct run *)arg)->closed;
+}
+
+static bool
+is_put(void *arg)
+{
+	return ((struct run *)arg)->put_res != 1;
+}
+
+static void
+run_world(struct run *r, uint64_t s, const struct sim_faults *faults)
+{
+	*r = (struct run){ .res = 1, .put_res = 1 };
+	r->conf = (struct queue_conf){ .dir = DIR, .segment_bytes = 64u << 10,
+	    .staging_bytes = 128u << 10, .commit_ms = 20 };
+	sim_new(&r->sim, s, faults);
+	r->host = sim_host_new(r->sim, "h");
+	r->proc = sim_proc_new(r->host, "queue");
+}
+
+static void
+run_open(struct run *r)
+{
+	env_init(&r->env, sim_loop(r->proc), "test");
+	r->env.log_fd = -1;
+	if (queue_new(&r->q, &r->env, &r->conf) < 0)
+		broken("no memory");
+	queue_open(r->q, on_open, r);
+	sim_run(r->sim, UINT64_MAX, is_open, r);
+}
+
+static void
+run_end(struct run *r)
+{
+	queue_close(r->q, on_close, r);
+	sim_run(r->sim, UINT64_MAX, is_closed, r);
+	if (!r->closed)
+		broken("it does not close");
+	queue_free(&r->q);
+	env_fini(&r->env);
+	sim_free(&r->sim);
+}
+
+static void
+install(struct run *r, const struct disk *d)
+{
+	const struct file *f;
+	uint32_t i, k, left = d->names, depth;
+
+	/* Parents before their children. */
+	for (depth = 1; left > 0 && depth < 5; depth++)
+		for (i = 0; i < d->names; i++) {
+			const char *p = d->name[i].path;
+			uint32_t slashes = 0;
+
+			for (k = 0; p[k] != '\0'; k++)
+				slashes += p[k] == '/';
+			if (slashes != depth)
+				continue;
+			left--;
+			f = file_of((struct disk *)(uintptr_t)d,
+			    d->name[i].ino);
+			(void)sim_install(r->host, p, f->is_dir ? LOOP_DIR :
+			    LOOP_FILE, bytes_of(f->data, f->size));
+		}
+}
+
+/* ---- the work that is recorded ---- */
+
+static uint64_t lane_pos[LANES];
+
+static void
+fill(uint8_t *p, uint32_t i)
+{
+	uint32_t k;
+
+	for (k = 0; k < unit[i].len; k++)
+		p[k] = (uint8_t)(i * 131 + k * 7 + (k >> 8) + seed);
+}
+
+static void
+on_put(struct queue_put *put, int res)
+{
+	struct unit *u = put->arg;
+	uint32_t i;
+
+	if (res < 0)
+		return;			/* a fault of the disk: not there */
+	u->acked_at = work.n;
+	/* Commits asked for before it was put went with its group. */
+	for (i = 0; i < units; i++)
+		if (unit[i].asked_at != NEVER && unit[i].done_at == NEVER &&
+		    unit[i].asked_at < u->put_at)
+			unit[i].done_at = work.n;
+}
+
+static void
+put_one(struct run *r)
+{
+	struct unit *u = &unit[units];
+	struct chunk c = { .records = 1, .identity = bytes_of("\x80", 1) };
+
+	if (units == UNITS_MAX)
+		return;
+	*u = (struct unit){ .lane = dice(LANES + 1), .put_at = work.n,
+	    .acked_at = NEVER, .asked_at = NEVER, .done_at = NEVER };
+	u->len = 1 + (dice(6) == 0 ? dice(30000) : dice(1500));
+	if (u->lane < LANES) {
+		memset(c.stream, (int)u->lane + 1, STREAM_ID_LEN);
+		c.from = lane_pos[u->lane];
+		c.to = c.from + u->len;
+	}
+	fill(blob, units);
+	c.taken_ns = loop_wall(sim_loop(r->proc));
+	c.body[0] = bytes_of(blob, u->len);
+	u->put = (struct queue_put){ .done = on_put, .arg = u };
+	if (queue_put(r->q, &c, &u->put) < 0)
+		return;
+	if (u->lane < LANES)
+		lane_pos[u->lane] += u->len;
+	u->from = c.from;
+	u->seq = u->put.seq;
+	memcpy(u->stream, c.stream, STREAM_ID_LEN);
+	units++;
+}
+
+static uint32_t
+unit_of(const struct chunk *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < units; i++)
+		if (memcmp(unit[i].stream, c->stream, STREAM_ID_LEN) == 0 &&
+		    unit[i].from == c->from)
+			break;
+	if (i == units)
+		broken("a frame nobody put");
+	fill(blob, i);
+	if (c->body[0].n != unit[i].len || c->records != 1 ||
+	    memcmp(blob, c->body[0].p, unit[i].len) != 0)
+		broken("unit %u has other bytes", i);
+	return i;
+}
+
+static void
+consume(struct run *r)
+{
+	static uint32_t held[32];
+	static uint32_t held_n;
+	struct chunk c;
+	uint64_t seq;
+	uint32_t k;
+
+	if (r == NULL) {
+		held_n = 0;
+		return;
+	}
+	while (held_n < 32 && dice(4) != 0 &&
+	    queue_take(r->q, out, sizeof(out), &c, &seq) == 0)
+		held[held_n++] = unit_of(&c);
+	while (held_n > 0 && dice(3) != 0) {
+		k = dice(3) == 0 ? dice(held_n) : 0;
+		queue_commit(r->q, unit[held[k]].seq);
+		unit[held[k]].asked_at = work.n;
+		memmove(&held[k], &held[k + 1],
+		    (--held_n - k) * sizeof(held[0]));
+	}
+}
+
+/*
+ * unit.asked_at < put_at is of events: a commit and a put between the same
+ * two events would be one instant, so each is given an event's width.
+ */
+static void
+widen(void)
+{
+	static const struct sim_disk_op nothing = { .kind = OP_FSYNC,
+	    .ino = UINT64_MAX, .path = "-" };
+
+	record(&work, &nothing);
+}
+
+static void
+do_work(void)
+{
+	static const struct sim_faults kinds[] = {
+		{ .disk_delay_ns = 200000 },
+		{ .disk_delay_ns = 200000, .short_io = 100000 },
+		{ .disk_delay_ns = 200000, .write_error = 30000 },
+		{ .disk_delay_ns = 200000, .fsync_error = 30000 },
+	};
+	uint32_t steps = 24, kind = (uint32_t)((seed - 1) % 4), n, i;
+	struct run r;
+
+	trace_clear(&work);
+	units = 0;
+	memset(lane_pos, 0, sizeof(lane_pos));
+	consume(NULL);
+	run_world(&r, seed, &kinds[kind]);
+	disk_clear(&durable_disk);
+	file_of(&durable_disk, sim_install(r.host, HOME, LOOP_DIR,
+	    bytes_of(NULL, 0)))->is_dir = true;
+	name_set(&durable_disk, HOME, durable_disk.file[0].ino);
+	sim_record(r.host, record, &work);
+	run_open(&r);
+	if (r.res < 0 && kind < 2)
+		broken("open: %d", r.res);
+	if (r.res < 0) {
+		queue_free(&r.q);
+		sim_free(&r.sim);
+		return;
+	}
+	while (steps-- > 0) {
+		for (n = dice(6); n > 0; n--)
+			put_one(&r);
+		sim_run(r.sim, sim_now(r.sim) + dice(3000000), NULL, NULL);
+		consume(&r);
+		widen();
+		sim_run(r.sim, sim_now(r.sim) + (dice(8) == 0 ? 1100 * MS :
+		    dice(300000)), NULL, NULL);
+	}
+	sim_calm(r.sim);
+	run_end(&r);
+	for (i = 0; i < units && kind == 0; i++)
+		if (unit[i].asked_at != NEVER && unit[i].done_at == NEVER)
+			unit[i].done_at = work.n;
+}
+
+/* ---- what must be so after a power loss at an instant ---- */
+
+static bool came[UNITS_MAX];
+
+static void
+take_all(struct run *r)
+{
+	uint64_t seq, last = 0, until;
+	bool any = false;
+	struct chunk c;
+	uint32_t i;
+
+	memset(came, 0, sizeof(came));
+	until = sim_now(r->sim) + 50 * MS;
+	for (;;) {
+		if (queue_take(r->q, out, sizeof(out), &c, &seq) < 0) {
+			if (queue_held_frames(r->q) == 0 ||
+			    sim_now(r->sim) >= until)
+				break;
+			sim_run(r->sim, sim_now(r->sim) + MS / 10, NULL, NULL);
+			continue;
+		}
+		i = unit_of(&c);
+		if (any && seq <= last)
+			broken("sequence %" PRIu64 " after %" PRIu64, seq, last);
+		if (came[i])
+			broken("unit %u comes twice", i);
+		came[i] = any = true;
+		last = seq;
+		if (queue_held_frames(r->q) == 0)
+			break;
+		until = sim_now(r->sim) + 50 * MS;
+		if (seq != unit[i].seq)
+			broken("unit %u was %" PRIu64 ", is %" PRIu64, i,
+			    unit[i].seq, seq);
+	}
+}
+
+static bool
+is_new(struct run *r, const struct unit *u)
+{
+	struct range gap;
+
+	if (streams_cut(queue_streams(r->q), u->stream, u->from,
+	    u->from + u->len, &gap) < 0)
+		return false;
+	if (gap.from != u->from || gap.to != u->from + u->len)
+		broken("a range is known in part");
+	return true;
+}
+
+static void
+check_unit(struct run *r, uint32_t i)
+{
+	const struct unit *u = &unit[i];
+	bool was_put = u->put_at <= instant, acked = u->acked_at <= instant;
+	bool asked = u->asked_at <= instant, done = u->done_at <= instant;
+
+	if (came[i] && !was_put)
+		broken("unit %u was not put yet", i);
+	if (acked && !asked && !came[i])
+		broken("unit %u was acknowledged and is gone", i);
+	if (done && came[i])
+		broken("unit %u was committed and comes again", i);
+	if (acked && is_new(r, u))
+		broken("unit %u was acknowledged and is new", i);
+	if (came[i] && is_new(r, u))
+		broken("unit %u is there and new", i);
+	if (!came[i] && !acked && !asked && !is_new(r, u))
+		broken("unit %u is not there and not new", i);
+}
+
+static void
+on_probe(struct queue_put *put, int res)
+{
+	((struct run *)put->arg)->put_res = res;
+}
+
+static void
+goes_on(struct run *r)
+{
+	struct queue_put put = { .done = on_probe, .arg = r };
+	struct chunk c = { .records = 1, .body = { BYTES("goes on"),
+	    BYTES("") } };
+	unsigned tries = 0;
+
+	while (queue_put(r->q, &c, &put) < 0) {
+		if (++tries > 100)
+			broken("no put is taken");
+		sim_run(r->sim, sim_now(r->sim) + MS, NULL, NULL);
+	}
+	sim_run(r->sim, UINT64_MAX, is_put, r);
+	if (r->put_res != 0)
+		broken("a put ends with %d", r->put_res);
+}
+
+/* Opens it; with t, what that does is recorded. */
+static void
+try_image(const struct disk *img, struct trace *t)
+{
+	static const struct sim_faults none = { .disk_delay_ns = 100000 };
+	struct run r;
+	uint32_t i;
+
+	images++;
+	if (only != 0 && images != only && t == NULL)
+		return;
+	run_world(&r, seed + images, &none);
+	install(&r, img);
+	if (t != NULL)
+		sim_record(r.host, record, t);
+	run_open(&r);
+	if (r.res < 0)
+		broken("open: %d", r.res);
+	if (t != NULL)
+		sim_record(r.host, NULL, NULL);
+	take_all(&r);
+	for (i = 0; i < units; i++)
+		check_unit(&r, i);
+	if (ctr_get(&r.env.ctr, CTR_queue_lost_frames) != 0)
+		broken("%" PRIu64 " frames are counted lost",
+		    ctr_get(&r.env.ctr, CTR_queue_lost_frames));
+	goes_on(&r);
+	run_end(&r);
+}
+
+/* sim_install numbers anew, in the order of install(). */
+static void
+renumber(struct disk *d)
+{
+	static struct disk fresh;
+	struct file *from, *to;
+	uint32_t i, k, depth;
+	uint64_t ino = 1;
+
+	disk_clear(&fresh);
+	for (depth = 1; depth < 5; depth++)
+		for (i = 0; i < d->names; i++) {
+			uint32_t slashes = 0;
+
+			for (k = 0; d->name[i].path[k] != '\0'; k++)
+				slashes += d->name[i].path[k] == '/';
+			if (slashes != depth)
+				continue;
+			from = file_of(d, d->name[i].ino);
+			to = file_of(&fresh, ino);
+			to->is_dir = from->is_dir;
+			resize(to, from->size);
+			if (from->size > 0)
+				memcpy(to->data, from->data, from->size);
+			name_set(&fresh, d->name[i].path, ino++);
+		}
+	disk_copy(d, &fresh);
+}
+
+/* The power goes again while that disk is recovered. */
+static void
+cut_recovery(const struct disk *img)
+{
+	static struct instants in;
+	uint32_t k, n;
+
+	disk_copy(&deep_durable, img);
+	renumber(&deep_durable);
+	trace_clear(&again);
+	try_image(&deep_durable, &again);
+	in = (struct instants){ .t = &again, .d = &deep_durable };
+	where = ", again in its recovery";
+	for (k = 0; k < again.n; k++) {
+		step(&in, k);
+		for (n = 0; n < DEEP_DRAWS; n++) {
+			make_image(&deep_image, &in, (uint64_t)dice(UINT32_MAX) <<
+			    16 ^ dice(UINT32_MAX), n == 0);
+			try_image(&deep_image, NULL);
+			deep++;
+		}
+	}
+	where = "";
+}
+
+static void
+try_one(const struct instants *in, uint64_t mask, bool tear)
+{
+	make_image(&image, in, mask, tear);
+	torn += tear;
+	try_image(&image, NULL);
+	if (images % DEEP_EVERY == 0)
+		cut_recovery(&image);
+}
+
+static void
+try_instant(const struct instants *in)
+{
+	uint64_t mask, n = UINT64_C(1) << (in->n < 20 ? in->n : 20);
+	uint32_t i;
+
+	if (getenv("LOUD") != NULL)
+		printf("instant %u: %u are pending\n", instant, in->n);
+
+	if (in->n <= ALL_SUBSETS) {
+		for (mask = 0; mask < n; mask++)
+			try_one(in, mask, false);
+	} else {
+		for (i = 0; i < draws; i++)
+			try_one(in, (uint64_t)dice(UINT32_MAX) << 32 |
+			    dice(UINT32_MAX), false);
+		drawn += draws;
+	}
+	for (i = 0; i < TORN_DRAWS && in->n > 0; i++)
+		try_one(in, i == 0 ? UINT64_MAX :
+		    (uint64_t)dice(UINT32_MAX) << 32 | dice(UINT32_MAX), true);
+}
+
+static void
+run_seed(void)
+{
+	static struct instants in;
+	uint32_t k;
+
+	rnd = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	(void)dice(2);
+	do_work();
+	in = (struct instants){ .t = &work, .d = &durable_disk };
+	instant = 0;
+	try_instant(&in);
+	for (k = 0; k < work.n; k++) {
+		instant = k + 1;
+		if (work.ev[k].ino == UINT64_MAX)
+			continue;
+		step(&in, k);
+		sweep(&in);
+		try_instant(&in);
+	}
+}
+
+static void
+tell_work(void)
+{
+	uint32_t i, acked = 0, asked = 0, done = 0;
+
+	for (i = 0; i < work.n; i++)
+		printf("%4u kind %u ino %" PRIu64 " %s %s off %" PRIu64 " len %"
+		    PRIu64 " res %" PRId64 "\n", i, work.ev[i].kind,
+		    work.ev[i].ino, work.ev[i].path, work.ev[i].path2,
+		    work.ev[i].off, work.ev[i].len, work.ev[i].res);
+	for (i = 0; i < units; i++) {
+		acked += unit[i].acked_at != NEVER;
+		asked += unit[i].asked_at != NEVER;
+		done += unit[i].done_at != NEVER;
+	}
+	printf("seed %" PRIu64 ": %u put, %u acknowledged, %u committed, %u of "
+	    "them durably\n", seed, units, acked, asked, done);
+}
+
+static uint64_t
+number(const char *name, uint64_t def)
+{
+	const char *s = getenv(name);
+
+	return s == NULL ? def : strtoull(s, NULL, 10);
+}
+
+int
+main(void)
+{
+	uint64_t first = number("SEED", 1), seeds = number("SEEDS", 4);
+	uint64_t events = 0;
+	struct timespec a, b;
+
+	draws = (uint32_t)number("DRAWS", draws);
+	only = number("IMAGE", 0);
+	clock_gettime(CLOCK_MONOTONIC, &a);
+	for (seed = first; seed < first + seeds; seed++) {
+		clock_gettime(CLOCK_MONOTONIC, &b);
+		if (getenv("SEEDS") == NULL && images >= IMAGES_LEAST &&
+		    b.tv_sec - a.tv_sec > SECONDS_MOST)
+			break;
+		run_seed();
+		events += work.n;
+		if (getenv("LOUD") != NULL)
+			tell_work();
+	}
+	clock_gettime(CLOCK_MONOTONIC, &b);
+	printf("crash points: %" PRIu64 " images of %" PRIu64 " instants, seeds "
+	    "%" PRIu64 " to %" PRIu64 "; %" PRIu64 " torn, %" PRIu64 " drawn, "
+	    "%" PRIu64 " in the midst of a recovery; %ld s\n", images, events,
+	    first, seed - 1, torn, drawn, deep,
+	    (long)(b.tv_sec - a.tv_sec));
+	if (images < IMAGES_LEAST && only == 0) {
+		printf("too few: %u are wanted\n", IMAGES_LEAST);
+		return 1;
+	}
+	return 0;
+}
