@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "base/must.h"
+#include "export/dead.h"
 #include "forward/mp.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -65,8 +66,15 @@ keep(struct batch *b, const struct chunk *c, uint64_t seq)
 	b->records += goes_alone(c) ? 1 : c->records;
 }
 
-int
-batch_fill(struct batch *b, struct queue *q, size_t bytes)
+struct source {
+	void	*from;
+	size_t	(*peek)(const void *from);
+	int	(*take)(void *from, void *buf, size_t cap, struct chunk *ret,
+		    uint64_t *ret_seq);
+};
+
+static int
+fill_from(struct batch *b, const struct source *s, size_t bytes)
 {
 	struct chunk c;
 	uint64_t seq;
@@ -84,10 +92,10 @@ batch_fill(struct batch *b, struct queue *q, size_t bytes)
 			return -ENOMEM;
 	}
 	while (b->frame_n < BATCH_FRAMES_MAX) {
-		need = queue_peek(q);
+		need = s->peek(s->from);
 		if (b->frame_n > 0 && b->raw_len + need > bytes)
 			break;
-		r = queue_take(q, b->raw + b->raw_len,
+		r = s->take(s->from, b->raw + b->raw_len,
 		    b->raw_cap - b->raw_len, &c, &seq);
 		if (r < 0)
 			break;
@@ -100,6 +108,48 @@ batch_fill(struct batch *b, struct queue *q, size_t bytes)
 		b->range_n = 1;
 	}
 	return (int)b->frame_n;
+}
+
+static size_t
+peek_queue(const void *q)
+{
+	return queue_peek(q);
+}
+
+static int
+take_queue(void *q, void *buf, size_t cap, struct chunk *ret,
+    uint64_t *ret_seq)
+{
+	return queue_take(q, buf, cap, ret, ret_seq);
+}
+
+int
+batch_fill(struct batch *b, struct queue *q, size_t bytes)
+{
+	const struct source s = { q, peek_queue, take_queue };
+
+	return fill_from(b, &s, bytes);
+}
+
+static size_t
+peek_letter(const void *d)
+{
+	return dead_peek(d);
+}
+
+static int
+take_letter(void *d, void *buf, size_t cap, struct chunk *ret,
+    uint64_t *ret_seq)
+{
+	return dead_take(d, buf, cap, ret, ret_seq);
+}
+
+int
+batch_fill_letters(struct batch *b, struct dead *d, size_t bytes)
+{
+	const struct source s = { d, peek_letter, take_letter };
+
+	return fill_from(b, &s, bytes);
 }
 
 void

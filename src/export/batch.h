@@ -20,6 +20,7 @@
 #define BATCH_FRAMES_MAX	256
 #define BATCH_RANGES_MAX	40	/* log2 of records, and some */
 
+struct dead;
 struct env;
 struct libdeflate_compressor;
 struct queue;
@@ -63,6 +64,8 @@ void	 batch_trim(struct batch *b);
  * -ENOMEM.
  */
 int	 batch_fill(struct batch *b, struct queue *q, size_t bytes);
+/* The same of the letters wanted; each frame is one record. */
+int	 batch_fill_letters(struct batch *b, struct dead *d, size_t bytes);
 /*
  * Encodes the current range; what does not fit is split off and becomes the
  * range below.  -ENOMEM; -EMSGSIZE: the first record of the range fits in no

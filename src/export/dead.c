@@ -8,7 +8,9 @@
 
 #include "base/env.h"
 #include "base/must.h"
-#include "forward/mp.h"
+#include "export/asked.h"
+#include "export/letter.h"
+#include "loop/loop.h"
 #include "queue/queue.h"
 #include "banned.h"
 
@@ -23,6 +25,13 @@ struct dead {
 	uint8_t		 identity[IDENTITY_MAX];
 	void		(*done)(void *arg, int res);
 	void		*arg;
+	void		(*more)(void *arg);
+	void		*more_arg;
+	/* What is asked for, and how far that went since the rewind. */
+	const struct asked_for *want;	/* NULL: nothing */
+	uint64_t	 passed;	/* taken and kept, wanted or not */
+	bool		 beyond;	/* past the last one wanted */
+	bool		 stuck;		/* the queue gives out no more at once */
 };
 
 static void
@@ -35,17 +44,21 @@ durable(struct queue_put *put, int res)
 }
 
 static void
-ignore_notify(void *arg)
+notified(void *arg)
 {
+	struct dead *d = arg;
+
+	if (d->want != NULL)
+		d->more(d->more_arg);
 }
 
 int
 dead_new(struct dead **ret_d, struct env *env, const char *dir,
-    uint64_t bytes_max)
+    uint64_t bytes_max, void (*more)(void *arg), void *arg)
 {
 	struct queue_conf conf = { .bytes_max = bytes_max,
 	    .segment_bytes = 4u << 20, .staging_bytes = 2u << 20,
-	    .notify = ignore_notify };
+	    .notify = notified };
 	struct dead *d;
 	int r;
 
@@ -62,6 +75,9 @@ dead_new(struct dead **ret_d, struct env *env, const char *dir,
 	counters_init_in(&d->quiet.ctr, d->counts);
 	snprintf(d->dir, sizeof(d->dir), "%s", dir);
 	conf.dir = d->dir;
+	conf.notify_arg = d;
+	d->more = more;
+	d->more_arg = arg;
 	d->put.done = durable;
 	d->put.arg = d;
 	r = queue_new(&d->queue, &d->quiet, &conf);
@@ -78,42 +94,18 @@ dead_open(struct dead *d, void (*opened)(void *arg, int res), void *arg)
 	queue_open(d->queue, opened, arg);
 }
 
-static uint32_t
-pairs_of(struct bytes identity, struct mp *ret_pairs)
-{
-	struct mp m = mp_of(identity);
-	uint32_t n;
-
-	if (mp_map(&m, &n) < 0)
-		n = 0;
-	*ret_pairs = m;
-	return n;
-}
-
-/* The lane's identity and the reason, as far as they fit. */
 static struct bytes
 identity_of(struct dead *d, const struct dead_letter *l)
 {
-	struct mpw w = { d->identity, d->identity + sizeof(d->identity), false };
-	struct mp m;
-	uint32_t n = pairs_of(l->chunk.identity, &m);
-	char status[16] = "";
+	const struct letter_note note = {
+		.why = bytes_str(l->why), .words = bytes_str(l->words),
+		.endpoint = bytes_str(l->endpoint),
+		.dataset = bytes_str(l->dataset), .status = l->status,
+		.time_ns = loop_wall(d->env->loop),
+	};
 
-	if (l->chunk.identity.n + 400 > sizeof(d->identity))
-		n = 0;
-	if (l->status > 0)
-		snprintf(status, sizeof(status), "%d", l->status);
-	mpw_map(&w, n + 3);
-	if (n > 0)
-		mpw_raw(&w, bytes_of(m.p, (size_t)(m.end - m.p)));
-	mpw_str(&w, BYTES("emplog.dead_why"));
-	mpw_str(&w, bytes_str(l->why));
-	mpw_str(&w, BYTES("emplog.dead_status"));
-	mpw_str(&w, bytes_str(status));
-	mpw_str(&w, BYTES("emplog.dead_words"));
-	mpw_str(&w, bytes_of(l->words, strnlen(l->words, 256)));
-	must(!w.full);
-	return bytes_of(d->identity, (size_t)(w.p - d->identity));
+	return bytes_of(d->identity, letter_put(d->identity,
+	    l->chunk.identity, &note));
 }
 
 int
@@ -132,6 +124,72 @@ dead_put(struct dead *d, const struct dead_letter *letter,
 	r = queue_put(d->queue, &c, &d->put);
 	d->busy = r == 0;
 	return r;
+}
+
+/* ---- and back ---- */
+
+void
+dead_want(struct dead *d, const struct asked_for *want)
+{
+	d->want = want;
+	d->passed = 0;
+	d->beyond = d->stuck = false;
+	queue_rewind(d->queue);
+}
+
+size_t
+dead_peek(const struct dead *d)
+{
+	return d->want == NULL || d->beyond || d->stuck ? 0 :
+	    queue_peek(d->queue);
+}
+
+int
+dead_take(struct dead *d, void *buf, size_t cap, struct chunk *ret,
+    uint64_t *ret_seq)
+{
+	uint8_t identity[IDENTITY_MAX];
+	uint64_t seq;
+	int r;
+
+	while (dead_peek(d) > 0) {
+		r = queue_take(d->queue, buf, cap, ret, &seq);
+		d->stuck = r == -EAGAIN;
+		if (r < 0)
+			return r;
+		d->passed++;
+		d->beyond = seq >= d->want->v[d->want->n - 1].last;
+		if (!asked_has(d->want, seq))
+			continue;
+		ret->identity.n = letter_strip(identity, ret->identity);
+		memcpy((uint8_t *)buf + ret->body[0].n, identity,
+		    ret->identity.n);
+		*ret_seq = seq;
+		return 0;
+	}
+	return -EAGAIN;
+}
+
+void
+dead_done(struct dead *d, uint64_t seq)
+{
+	must(d->passed > 0);
+	d->passed--;
+	d->stuck = false;
+	queue_commit(d->queue, seq);
+}
+
+bool
+dead_all_taken(const struct dead *d)
+{
+	return d->want == NULL || d->beyond || d->stuck ||
+	    d->passed >= queue_held_frames(d->queue);
+}
+
+uint64_t
+dead_held(const struct dead *d)
+{
+	return queue_held_frames(d->queue);
 }
 
 void

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "export/asked.h"
 #include "queue/queue.h"
 #include "banned.h"
 
@@ -208,21 +209,7 @@ go_on(struct slot *s, uint64_t now)
 }
 
 /*
- * One request at once when nothing is under way; after that full batches,
- * or what has gathered since EXPORT_LINGER_NS.
- */
-static bool
-worth_filling(struct export *e, uint64_t now)
-{
-	if (e->stopping || queue_peek(e->queue) == 0)
-		return false;
-	return e->sending == 0 || now - e->fill_ns >= EXPORT_LINGER_NS ||
-	    ctr_get(ctr(e), CTR_queue_held_bytes) >=
-	    (e->sending + 1) * e->conf.batch_bytes;
-}
-
-/*
- * Then all slots but one give their memory back.  Not whenever nothing can be
+ * Then all free slots but one give their memory back.  Not whenever nothing can be
  * taken for a moment: to have it mapped again costs more than a request.
  */
 static bool
@@ -232,30 +219,13 @@ all_done(struct export *e)
 }
 
 static void
-fill(struct slot *s, uint64_t now)
-{
-	struct export *e = s->e;
-	int n;
-
-	e->fill_ns = now;	/* of no memory too: not again at once */
-	n = batch_fill(&s->batch, e->queue, e->conf.batch_bytes);
-	if (n <= 0)
-		return;
-	s->state = READY;
-	s->attempts = 0;
-	s->dead_why = NULL;
-	ctr_add(ctr(e), CTR_export_taken_records, s->batch.records);
-	ctr_set(ctr(e), CTR_export_held_records, s->batch.records +
-	    ctr_get(ctr(e), CTR_export_held_records));
-}
-
-static void
 note_state(struct export *e)
 {
 	e->said.hold_status = e->hold_status;
 	e->said.circuit_open = e->circuit.state != CIRCUIT_CLOSED;
 	ctr_set(ctr(e), CTR_export_held_auth, e->hold_status != 0);
 	ctr_set(ctr(e), CTR_export_circuit_open, e->said.circuit_open);
+	ctr_set(ctr(e), CTR_export_dead_held, dead_held(e->dead));
 }
 
 static uint64_t
@@ -298,6 +268,8 @@ next_due(struct export *e, uint64_t now)
 		at = earliest(at, ready_due(e, now));
 	if (room && queue_peek(e->queue) > 0)
 		at = earliest(at, e->fill_ns + EXPORT_LINGER_NS);
+	if (room && export_letters_due(e))
+		at = earliest(at, now + EXPORT_LINGER_NS);
 	return at == NEVER || at > now ? at : now;
 }
 
@@ -345,6 +317,15 @@ dead_closed(void *arg)
 		file_closed(e);
 }
 
+static void
+asked_closed(void *arg)
+{
+	struct export *e = arg;
+
+	e->want = NULL;
+	dead_close(e->dead, dead_closed, e);
+}
+
 /* True while stopping: nothing else is to be done. */
 static bool
 stop_step(struct export *e, uint64_t now)
@@ -364,7 +345,7 @@ stop_step(struct export *e, uint64_t now)
 		loop_cancel(e->env->loop, &e->timer);
 	} else if (e->running) {
 		e->running = false;
-		dead_close(e->dead, dead_closed, e);
+		asked_close(e->asked, asked_closed, e);
 	}
 	return true;
 }
@@ -387,6 +368,7 @@ freshen(struct export *e)
 	circuit_ok(&e->circuit);
 	for (i = 0; i < e->slots; i++) {
 		otlp_batch_free(&e->slot[i].batch.otlp);
+		memset(e->slot[i].header, 0, sizeof(e->slot[i].header));
 		/* when to come again, or never, was the old target's word */
 		if (e->slot[i].state == WAITING) {
 			e->slot[i].due_ns = 0;
@@ -407,15 +389,16 @@ export_pump(struct export *e)
 	freshen(e);
 	for (i = 0; i < e->slots; i++) {
 		s = &e->slot[i];
-		if (s->state == FREE && worth_filling(e, now))
-			fill(s, now);
-		else if (s->state == FREE && i > 0 && all_done(e))
+		if (s->state == FREE)
+			slot_fill(s, now);
+		if (s->state == FREE && i > 0 && all_done(e))
 			batch_trim(&s->batch);
 		if (s->state != FREE)
 			go_on(s, now);
 	}
 	if (e->hold_status != 0)
 		pass_turn(e);
+	export_letters(e);
 	note_state(e);
 	set_timer(e, next_due(e, now));
 }
@@ -427,6 +410,12 @@ timer_done(struct op *op)
 }
 
 /* ---- opening and closing ---- */
+
+static void
+more_letters(void *arg)
+{
+	export_pump(arg);
+}
 
 int
 export_new(struct export **ret_e, struct env *env, struct queue *queue,
@@ -455,7 +444,10 @@ export_new(struct export **ret_e, struct env *env, struct queue *queue,
 	if (r == 0 && to_files(e))
 		r = efile_new(&e->file, env, &fc);
 	if (r == 0)
-		r = dead_new(&e->dead, env, conf->dead_dir, DEAD_BYTES_MAX);
+		r = dead_new(&e->dead, env, conf->dead_dir, DEAD_BYTES_MAX,
+		    more_letters, e);
+	if (r == 0)
+		r = asked_new(&e->asked, env, conf->dead_dir, export_begin, e);
 	if (r < 0)
 		goto out;
 	op_init(&e->timer, timer_done, e);
@@ -486,6 +478,7 @@ export_free(struct export **ep)
 	if (e->fresh)
 		target_fini(&e->fresh_target, e->env);
 	efile_free(&e->file);
+	asked_free(&e->asked);
 	dead_free(&e->dead);
 	env_free(e->env, e->slot);
 	env_free(e->env, e);
@@ -499,6 +492,8 @@ opened(struct export *e, int res)
 	/* What was under way at the last end is taken from the queue again. */
 	ctr_set(ctr(e), CTR_export_held_records, 0);
 	ctr_set(ctr(e), CTR_export_taken_records, export_settled(e));
+	if (e->running)
+		asked_open(e->asked);
 	e->ready(e->ready_arg, res);
 	export_pump(e);
 }

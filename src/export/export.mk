@@ -6,6 +6,9 @@ libparts_a_SOURCES += src/export/answer.c src/export/answer.h \
 	src/export/batch.c src/export/batch.h \
 	src/export/file.c src/export/file.h \
 	src/export/dead.c src/export/dead.h \
+	src/export/letter.c src/export/letter.h \
+	src/export/asked.c src/export/asked.h \
+	src/export/fill.c \
 	src/export/target.c src/export/target.h \
 	src/export/outcome.c src/export/inner.h \
 	src/export/export.c src/export/export.h
@@ -20,9 +23,17 @@ tests_test_export_LDADD = $(TEST_LIBS)
 
 check_PROGRAMS += tests/test_engine
 TESTS += tests/test_engine
-tests_test_engine_SOURCES = tests/test_engine.c
+tests_test_engine_SOURCES = tests/test_engine.c tests/engine_rig.c \
+	tests/engine_rig.h
 tests_test_engine_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_engine_LDADD = libsim.a $(TEST_LIBS)
+
+check_PROGRAMS += tests/test_letters
+TESTS += tests/test_letters
+tests_test_letters_SOURCES = tests/test_letters.c tests/engine_rig.c \
+	tests/engine_rig.h
+tests_test_letters_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_letters_LDADD = libsim.a $(TEST_LIBS)
 
 # A loop of its own, in place of that of libparts.a.
 check_PROGRAMS += tests/test_efile

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * inner.h - what the two halves of the export share
+ * inner.h - what the parts of the export share
  *
  *   export.c    what to do now: fill, send, wait, hold, stop
+ *   fill.c      what to take: records of the queue, letters asked for
  *   outcome.c   what became of it: answers, dead letters, the account
  */
 #ifndef EMPLOG_EXPORT_INNER_H
@@ -27,6 +28,7 @@ struct slot {
 	struct export	*e;
 	enum slot_state	 state;
 	struct batch	 batch;
+	bool		 letters;	/* its frames are of the dead letters */
 	unsigned	 attempts;	/* of the current range */
 	uint64_t	 due_ns;	/* WAITING */
 	struct op	 op;
@@ -49,6 +51,11 @@ struct export {
 	struct export_conf fresh_conf;
 	struct efile	*file;		/* NULL: there is an endpoint */
 	struct dead	*dead;
+	struct asked	*asked;
+	const struct asked_for *want;	/* letters, NULL: nothing */
+	unsigned	 letters_out;	/* in the one slot that has some */
+	uint64_t	 want_n;	/* of them are dealt with */
+	bool		 letters_last;	/* the last slot filled got letters */
 	struct circuit	 circuit;
 	struct slot	*slot;
 	unsigned	 slots;
@@ -93,6 +100,18 @@ to_files(const struct export *e)
 
 /* export.c: looks at every slot; the last thing a completion does. */
 void	 export_pump(struct export *e);
+
+/* fill.c */
+/* Fills a free slot when there is something worth it. */
+void	 slot_fill(struct slot *s, uint64_t now);
+/* Some that were asked for can be taken, and may be. */
+bool	 export_letters_due(const struct export *e);
+/* The beginning of what was asked for, see asked.h. */
+void	 export_begin(void *arg, const struct asked_for *want);
+/* Drops what is to be dropped; ends what was asked for when it is done. */
+void	 export_letters(struct export *e);
+/* A letter of this slot was delivered, or is a new one. */
+void	 slot_letter_done(struct slot *s, uint64_t seq);
 
 /* outcome.c */
 /* The last words of backend, curl or file system. */

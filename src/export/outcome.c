@@ -56,7 +56,7 @@ slot_free(struct slot *s)
 	struct export *e = s->e;
 	unsigned i;
 
-	for (i = 0; i < s->batch.frame_n; i++) {
+	for (i = 0; i < s->batch.frame_n && !s->letters; i++) {
 		queue_commit(e->queue, s->batch.frame[i].seq);
 		tell_watches(e, s->batch.frame[i].seq, s->dead_why == NULL,
 		    e->said.last_status);
@@ -69,6 +69,11 @@ slot_free(struct slot *s)
 void
 slot_range_done(struct slot *s)
 {
+	const struct batch_range *r = &s->batch.range[s->batch.range_n - 1];
+	uint32_t i;
+
+	for (i = r->from; s->letters && i < r->to; i++)
+		slot_letter_done(s, s->batch.frame[i].seq);
 	batch_pop(&s->batch);
 	s->attempts = 0;
 	s->state = READY;
@@ -192,10 +197,14 @@ slot_bury_again(struct slot *s)
 	const struct batch_frame *f;
 	struct dead_letter l = { .why = s->dead_why,
 	    .status = s->dead_status, .words = s->dead_words };
+	char endpoint[256];
 	struct bytes entry;
 	uint32_t nth;
 	int r;
 
+	target_tell(&s->e->target, s->header, endpoint, sizeof(endpoint),
+	    &l.dataset);
+	l.endpoint = endpoint;
 	f = batch_at(&s->batch, &nth);
 	l.chunk = f->chunk;
 	if (f->chunk.encoding == ENC_FORWARD &&

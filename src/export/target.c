@@ -209,6 +209,31 @@ target_hide(const struct target *t, char *words)
 }
 
 void
+target_tell(const struct target *t, const struct post_header *header,
+    char *url, size_t cap, const char **ret_dataset)
+{
+	const char *base = t->url[SIGNAL_LOGS] == NULL ? "" :
+	    t->url[SIGNAL_LOGS], *host = strstr(base, "://"), *at;
+	size_t n = strcspn(base, "?#"), scheme;
+
+	host = host == NULL ? base : host + 3;
+	scheme = (size_t)(host - base);
+	at = memrchr(host, '@', strcspn(host, "/?#"));
+	if (at != NULL)
+		host = at + 1;
+	n -= n < (size_t)(host - base) ? n : (size_t)(host - base);
+	snprintf(url, cap, "%.*s%.*s", (int)scheme, base, (int)n, host);
+	n = strlen(url);
+	scheme = strlen(signal_path[SIGNAL_LOGS]);
+	if (n > scheme && strcmp(url + n - scheme, signal_path[SIGNAL_LOGS])
+	    == 0)
+		url[n - scheme] = '\0';
+	*ret_dataset = t->dataset_at > 0 && header != NULL &&
+	    header[t->dataset_at].value != NULL ?
+	    header[t->dataset_at].value : "";
+}
+
+void
 target_fini(struct target *t, struct env *env)
 {
 	size_t i;

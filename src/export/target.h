@@ -47,6 +47,12 @@ const char *target_dataset(const struct target *t, struct bytes environment);
  * or of the beginning of one where these were cut; not of short ones.
  */
 void	 target_hide(const struct target *t, char *words);
+/*
+ * For people: the base URL without user, password and query, "" for local
+ * files; and the dataset of a request with this header, "" for none.
+ */
+void	 target_tell(const struct target *t, const struct post_header *header,
+	    char *url, size_t cap, const char **ret_dataset);
 void	 target_fini(struct target *t, struct env *env);
 
 #endif

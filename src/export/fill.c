@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * fill.c - what goes into a free slot: records of the queue, or letters that
+ * were asked for; see inner.h
+ *
+ *   asked.h --begin--> want --one slot at a time--> delivered, or buried anew
+ *                        '--drop: taken and done--'   --> all_taken --> done
+ *
+ * Letters are records that waited before: they get one slot, fresh records
+ * all the others, and of a single one every other turn.
+ */
+
+#include "export/inner.h"
+
+#include <errno.h>
+
+#include "base/must.h"
+#include "export/asked.h"
+#include "queue/queue.h"
+#include "banned.h"
+
+#define DROPS_MAX	256	/* in one turn */
+
+/* ---- what to take ---- */
+
+bool
+export_letters_due(const struct export *e)
+{
+	return e->want != NULL && !e->stopping && e->letters_out == 0 &&
+	    dead_peek(e->dead) > 0;
+}
+
+/* The one slot there is goes to the queue and to letters by turns. */
+static bool
+takes_letters(const struct slot *s)
+{
+	const struct export *e = s->e;
+
+	return export_letters_due(e) && !e->want->drop && (e->slots > 1 ||
+	    !e->letters_last || queue_peek(e->queue) == 0);
+}
+
+/*
+ * One request at once when nothing is under way; after that full batches,
+ * or what has gathered since EXPORT_LINGER_NS.
+ */
+static bool
+worth_filling(struct export *e, uint64_t now)
+{
+	if (e->stopping || queue_peek(e->queue) == 0)
+		return false;
+	return e->sending == 0 || now - e->fill_ns >= EXPORT_LINGER_NS ||
+	    ctr_get(ctr(e), CTR_queue_held_bytes) >=
+	    (e->sending + 1) * e->conf.batch_bytes;
+}
+
+static int
+take_letters(struct slot *s)
+{
+	struct export *e = s->e;
+	int n = batch_fill_letters(&s->batch, e->dead, e->conf.batch_bytes);
+
+	if (n > 0)
+		e->letters_out = (unsigned)n;
+	return n;
+}
+
+void
+slot_fill(struct slot *s, uint64_t now)
+{
+	struct export *e = s->e;
+	bool letters = takes_letters(s);
+	int n;
+
+	if (!letters && !worth_filling(e, now))
+		return;
+	if (!letters)
+		e->fill_ns = now; /* of no memory too: not again at once */
+	n = letters ? take_letters(s) :
+	    batch_fill(&s->batch, e->queue, e->conf.batch_bytes);
+	e->letters_last = letters;
+	if (n <= 0)
+		return;
+	s->letters = letters;
+	s->state = READY;
+	s->attempts = 0;
+	s->dead_why = NULL;
+	ctr_add(ctr(e), CTR_export_taken_records, s->batch.records);
+	ctr_set(ctr(e), CTR_export_held_records, s->batch.records +
+	    ctr_get(ctr(e), CTR_export_held_records));
+}
+
+/* ---- what was asked for ---- */
+
+void
+export_begin(void *arg, const struct asked_for *want)
+{
+	struct export *e = arg;
+
+	e->want = want;
+	e->want_n = 0;
+	dead_want(e->dead, want);
+	export_pump(e);
+}
+
+void
+slot_letter_done(struct slot *s, uint64_t seq)
+{
+	struct export *e = s->e;
+
+	must(s->letters && e->letters_out > 0);
+	dead_done(e->dead, seq);
+	e->letters_out--;
+	e->want_n++;
+	ctr_add(ctr(e), CTR_export_dead_replayed, 1);
+}
+
+static void
+drop_some(struct export *e)
+{
+	struct chunk c;
+	uint64_t seq;
+	void *buf;
+	int i;
+
+	if (dead_peek(e->dead) == 0)
+		return;
+	buf = env_alloc(e->env, QUEUE_TAKE_MAX);
+	for (i = 0; buf != NULL && i < DROPS_MAX; i++) {
+		if (dead_take(e->dead, buf, QUEUE_TAKE_MAX, &c, &seq) < 0)
+			break;
+		dead_done(e->dead, seq);
+		e->want_n++;
+		ctr_add(ctr(e), CTR_export_dead_dropped, 1);
+	}
+	env_free(e->env, buf);
+}
+
+static void
+want_done(struct export *e)
+{
+	env_log(e->env, LOG_INFO, "%llu dead letters were %s, %llu are kept",
+	    (unsigned long long)e->want_n, e->want->drop ? "dropped" :
+	    "exported again", (unsigned long long)dead_held(e->dead));
+	e->want = NULL;
+	dead_want(e->dead, NULL);
+	asked_done(e->asked);
+}
+
+void
+export_letters(struct export *e)
+{
+	if (e->want == NULL || e->stopping)
+		return;
+	if (e->want->drop)
+		drop_some(e);
+	if (e->letters_out == 0 && dead_all_taken(e->dead))
+		want_done(e);
+}
