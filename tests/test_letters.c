@@ -11,7 +11,6 @@
 #include "engine_rig.h"
 #include "export/asked.h"
 #include "export/letter.h"
-#include "shm/sys.h"
 
 #include <fcntl.h>
 
@@ -21,6 +20,14 @@
 
 static bool bad_is_fine;	/* the backend thinks better of it */
 static unsigned bad_seen;	/* accepted records that are bad */
+
+static void
+again(void)
+{
+	reset();
+	bad_is_fine = false;
+	bad_seen = 0;
+}
 
 static unsigned
 times(struct bytes body, const char *text)
@@ -52,22 +59,25 @@ refuses_what_is_bad(unsigned nth, struct bytes body, struct post *p)
 static void
 ask(const char *text)
 {
-	const struct shm_sys *sys = sim_shm(proc);
-	int fd = sys->open(sys->arg, "/dead/asked/.tmp", O_CREAT | O_RDWR,
-	    0600);
+	struct entry_name *e;
+	int fd = disk_open(proc, "/dead/asked/.tmp", O_CREAT | O_RDWR, 0600);
 
 	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(sys->write(sys->arg, fd, text, strlen(text)),
-	    (int)strlen(text));
-	sys->close(sys->arg, fd);
-	ck_assert_int_eq(sys->rename(sys->arg, "/dead/asked/.tmp",
+	e = disk_find(host, "/dead/asked/.tmp");
+	ck_assert_int_eq(disk_resize(e->node, 0), 0);
+	ck_assert_int_eq(disk_write(proc, e->node, text, strlen(text), 0),
+	    (int64_t)strlen(text));
+	disk_close(proc, fd);
+	ck_assert_int_eq(disk_rename(proc, "/dead/asked/.tmp",
 	    "/dead/asked/1.ask"), 0);
 }
 
 static bool
 is_asked(void)
 {
-	return disk_find(host, "/dead/asked/1.ask") != NULL;
+	const struct entry_name *e = disk_find(host, "/dead/asked/1.ask");
+
+	return e != NULL && e->node != NULL;
 }
 
 /* n letters, each with a record of its own. */
@@ -155,7 +165,7 @@ START_TEST(what_is_no_request_is_told_and_removed)
 {
 	static const char *const text[] = { "", "replay 0-1\n",
 	    "emplogd-dlq 2 replay 0\n", "emplogd-dlq 1 eat 0\n",
-	    "emplogd-dlq 1 drop\n", "emplogd-dlq 1 drop 1", 
+	    "emplogd-dlq 1 drop\n", "emplogd-dlq 1 drop 1",
 	    "emplogd-dlq 1 drop 3-1\n", "emplogd-dlq 1 drop 3 2\n",
 	    "emplogd-dlq 1 drop -1\n",
 	    "emplogd-dlq 1 drop 99999999999999999999999\n" };
@@ -184,7 +194,7 @@ main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, reset, NULL);
+	tcase_add_checked_fixture(tc, again, NULL);
 	tcase_add_test(tc,
 	    a_letter_given_back_is_accepted_once_and_counted);
 	tcase_add_test(tc, only_the_letters_asked_for_come_back);

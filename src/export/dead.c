@@ -154,7 +154,7 @@ dead_take(struct dead *d, void *buf, size_t cap, struct chunk *ret,
 
 	while (dead_peek(d) > 0) {
 		r = queue_take(d->queue, buf, cap, ret, &seq);
-		d->stuck = r == -EAGAIN;
+		d->stuck = r == -EAGAIN && queue_peek(d->queue) > 0;
 		if (r < 0)
 			return r;
 		d->passed++;
@@ -184,6 +184,12 @@ dead_all_taken(const struct dead *d)
 {
 	return d->want == NULL || d->beyond || d->stuck ||
 	    d->passed >= queue_held_frames(d->queue);
+}
+
+bool
+dead_is_settled(const struct dead *d)
+{
+	return queue_is_settled(d->queue);
 }
 
 uint64_t

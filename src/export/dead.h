@@ -66,6 +66,8 @@ void	 dead_done(struct dead *d, uint64_t seq);
  * many behind one that stays.
  */
 bool	 dead_all_taken(const struct dead *d);
+/* Every dead_done() is on disk, and does not come undone by a crash. */
+bool	 dead_is_settled(const struct dead *d);
 /* Letters that are kept. */
 uint64_t dead_held(const struct dead *d);
 

@@ -268,8 +268,7 @@ next_due(struct export *e, uint64_t now)
 		at = earliest(at, ready_due(e, now));
 	if (room && queue_peek(e->queue) > 0)
 		at = earliest(at, e->fill_ns + EXPORT_LINGER_NS);
-	if (room && export_letters_due(e))
-		at = earliest(at, now + EXPORT_LINGER_NS);
+	at = earliest(at, export_letters_next(e, now, room));
 	return at == NEVER || at > now ? at : now;
 }
 

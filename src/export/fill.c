@@ -20,11 +20,13 @@
 #include "banned.h"
 
 #define DROPS_MAX	256	/* in one turn */
+#define DROP_NS		UINT64_C(1000000) /* between two turns */
+#define SETTLE_NS	UINT64_C(50000000) /* a look at what is on disk */
 
 /* ---- what to take ---- */
 
-bool
-export_letters_due(const struct export *e)
+static bool
+letters_due(const struct export *e)
 {
 	return e->want != NULL && !e->stopping && e->letters_out == 0 &&
 	    dead_peek(e->dead) > 0;
@@ -36,7 +38,7 @@ takes_letters(const struct slot *s)
 {
 	const struct export *e = s->e;
 
-	return export_letters_due(e) && !e->want->drop && (e->slots > 1 ||
+	return letters_due(e) && !e->want->drop && (e->slots > 1 ||
 	    !e->letters_last || queue_peek(e->queue) == 0);
 }
 
@@ -154,6 +156,19 @@ export_letters(struct export *e)
 		return;
 	if (e->want->drop)
 		drop_some(e);
-	if (e->letters_out == 0 && dead_all_taken(e->dead))
+	if (e->letters_out == 0 && dead_all_taken(e->dead) &&
+	    dead_is_settled(e->dead))
 		want_done(e);
+}
+
+/* Fresh records tell when they come; what is being written does not. */
+uint64_t
+export_letters_next(const struct export *e, uint64_t now, bool room)
+{
+	if (e->want == NULL || e->stopping || e->letters_out > 0)
+		return UINT64_MAX;
+	if (dead_peek(e->dead) > 0)
+		return e->want->drop ? now + DROP_NS :
+		    room ? now + EXPORT_LINGER_NS : UINT64_MAX;
+	return dead_all_taken(e->dead) ? now + SETTLE_NS : UINT64_MAX;
 }

@@ -104,12 +104,13 @@ void	 export_pump(struct export *e);
 /* fill.c */
 /* Fills a free slot when there is something worth it. */
 void	 slot_fill(struct slot *s, uint64_t now);
-/* Some that were asked for can be taken, and may be. */
-bool	 export_letters_due(const struct export *e);
 /* The beginning of what was asked for, see asked.h. */
 void	 export_begin(void *arg, const struct asked_for *want);
 /* Drops what is to be dropped; ends what was asked for when it is done. */
 void	 export_letters(struct export *e);
+/* When it is to be looked at again, UINT64_MAX: something will tell. */
+uint64_t export_letters_next(const struct export *e, uint64_t now,
+	    bool room);	/* a slot is free */
 /* A letter of this slot was delivered, or is a new one. */
 void	 slot_letter_done(struct slot *s, uint64_t seq);
 

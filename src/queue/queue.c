@@ -598,6 +598,13 @@ queue_commit_soon(struct queue *q)
 
 /* ---- what it knows ---- */
 
+bool
+queue_is_settled(const struct queue *q)
+{
+	queue_check(q);
+	return q->fresh.n == 0 && q->flying.n == 0;
+}
+
 struct streams *
 queue_streams(struct queue *q)
 {

@@ -121,6 +121,8 @@ int	 queue_take(struct queue *q, void *buf, size_t cap,
 size_t	 queue_peek(const struct queue *q);
 /* The consumer is finished with a frame it took. */
 void	 queue_commit(struct queue *q, uint64_t seq);
+/* Every queue_commit() so far is on disk. */
+bool	 queue_is_settled(const struct queue *q);
 /* queue_take() begins again with the oldest frame not committed. */
 void	 queue_rewind(struct queue *q);
 
