@@ -305,6 +305,7 @@ def a_record_the_backend_finds_too_large_becomes_a_dead_letter(w):
     give(r, range(10))
     arrive(b, set(range(10)) - {5})
     wait_for('a dead letter', lambda: r.counters()['export_dead_records'] == 1)
+    wait_for('all are answered', lambda: r.counters()['export_held_records'] == 0)
     c = r.counters().read()
     equal('taken is done and dead', c['export_taken_records'],
           c['export_done_records'] + c['export_dead_records'])
