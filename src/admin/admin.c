@@ -16,6 +16,9 @@ const struct admin_verb admin_verbs[] = {
 	{ "ca", admin_ca, "ca init dir | issue dir name ... [--days=number] "
 	    "[--force] [--out=path]",
 	    "certificates of a private authority, for TLS on hops", false },
+	{ "dlq", admin_dlq, "dlq ls | show [--json] [letter ...] | "
+	    "replay [letter ...] | drop --yes | drop letter ...",
+	    "dead letters: why, what, again, or away", true },
 	{ "help", admin_help, "help [keys | counters | variables | name]",
 	    "this, or what a key, counter or variable means", false },
 	{ "migrate", admin_migrate, "migrate file ...",

@@ -2,11 +2,11 @@
 /*
  * admin.h - the verbs of emplogd: what an administrator asks
  *
- * What:     status, ring, tail, queue, help, version, ca.  They read the same files
- *           the roles write (counters, lanes), so they work on a stopped
- *           host too, and need no socket, no daemon and no agreement with one.
+ * What:     status, ring, tail, queue, dlq, help, version, ca, migrate.  They
+ *           read the same files the roles write (counters, lanes), so they
+ *           work on a stopped host too, and need no socket, no daemon and no agreement with one.
  * Used by:  main, with the rest of its arguments.
- * Never:    write to a lane or a counters file; print a control character
+ * Never:    write to a lane, a queue or a counters file; print a control character
  *           that stood in a record.
  *
  * A verb returns the exit status: 0, 1 trouble, EXIT_CONFIG a fault in the
@@ -65,6 +65,7 @@ void	 admin_synopsis(FILE *to);
 int	 admin_status(int argc, char **argv, struct admin *a);
 int	 admin_ring(int argc, char **argv, struct admin *a);
 int	 admin_tail(int argc, char **argv, struct admin *a);
+int	 admin_dlq(int argc, char **argv, struct admin *a);
 int	 admin_ca(int argc, char **argv, struct admin *a);
 int	 admin_queue(int argc, char **argv, struct admin *a);
 int	 admin_help(int argc, char **argv, struct admin *a);

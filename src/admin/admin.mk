@@ -15,6 +15,7 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/migrate_tails.c src/admin/old_conf.c src/admin/old_conf.h \
 	src/admin/old_inner.h src/admin/old_lines.c src/admin/old_yaml.c \
 	src/admin/old_lore.c src/admin/old_lore.h src/admin/old_lore.def \
+	src/admin/dlq.c src/admin/letters.c src/admin/letters.h \
 	src/admin/ca.c src/admin/cert.c src/admin/cert.h
 libparts_a_CPPFLAGS += $(JANSSON_CFLAGS)
 

@@ -56,7 +56,7 @@ static const struct loss losses[] = {
 	{ CTR_recv_quarantined_bytes, "bytes", "no records" },
 	{ CTR_recv_lost_records, "records", "never stored, sender asks no answer" },
 	{ CTR_export_rejected_records, "records", "rejected by the backend" },
-	{ CTR_export_dead_records, "records", "dead letters" },
+	{ CTR_export_dead_dropped, "records", "dead letters dropped" },
 	{ CTR_export_bad_records, "records", "not convertible" },
 };
 #define LOSSES	(sizeof(losses) / sizeof(losses[0]))
@@ -252,6 +252,14 @@ print_exporter(FILE *out, const struct counters *c, uint64_t now)
 	    ctr_get(c, CTR_export_taken_records),
 	    ctr_get(c, CTR_export_held_records),
 	    ctr_get(c, CTR_export_requests), ctr_get(c, CTR_export_retries));
+	if (ctr_get(c, CTR_export_dead_records) > 0)
+		fprintf(out, "  dead       %" PRIu64 " letters kept, %" PRIu64
+		    " exported again, %" PRIu64 " dropped%s\n",
+		    ctr_get(c, CTR_export_dead_held),
+		    ctr_get(c, CTR_export_dead_replayed),
+		    ctr_get(c, CTR_export_dead_dropped),
+		    ctr_get(c, CTR_export_dead_held) == 0 ? "" :
+		    "; emplogd dlq ls says why, replay or drop ends it");
 	if (ctr_get(c, CTR_export_requests) == 0) {
 		fprintf(out, "  backend    %s written locally\n",
 		    human_bytes(ctr_get(c, CTR_export_file_bytes)).text);

@@ -18,6 +18,7 @@ import edge         # noqa: F401
 import endpoints    # noqa: F401
 import internet     # noqa: F401
 import legacy       # noqa: F401
+import letters      # noqa: F401
 import kept         # noqa: F401
 import life         # noqa: F401
 import middle       # noqa: F401
