@@ -14,6 +14,8 @@ struct export *export;
 struct export_conf conf;
 static struct queue_put put[PUTS_MAX];
 unsigned durable_n;
+struct bytes identity;
+static unsigned left;
 static unsigned puts_n, events;
 static bool rang;
 int stopped_n;
@@ -96,6 +98,19 @@ pass(uint64_t ns)
 	ck_assert_msg(rang, "it turns in place");
 }
 
+static bool
+no_more(void *arg)
+{
+	return left-- == 0;
+}
+
+void
+happen(unsigned n)
+{
+	left = n;
+	sim_run(sim, sim_now(sim) + 60 * S, no_more, NULL);
+}
+
 static void
 boot(void)
 {
@@ -133,10 +148,13 @@ start(int (*backend)(unsigned, struct bytes, struct post *))
 }
 
 void
-crash_and_start(void)
+crash_and_start(bool power)
 {
 	export = NULL;
-	sim_crash(proc);
+	if (power)
+		sim_power_loss(host);
+	else
+		sim_crash(proc);
 	env_fini(&env);
 	boot();
 }
@@ -168,7 +186,8 @@ on_durable(struct queue_put *p, int res)
 void
 put_body(const struct mpw *w, const uint8_t *body, uint32_t records)
 {
-	struct chunk c = { .records = records,
+	struct chunk c = { .records = records, .identity = identity,
+	    .taken_ns = loop_wall(env.loop),
 	    .body[0] = bytes_of(body, (size_t)(w->p - body)) };
 	struct queue_put *p = &put[puts_n++ % PUTS_MAX];
 
@@ -180,7 +199,7 @@ put_body(const struct mpw *w, const uint8_t *body, uint32_t records)
 void
 give(const char *message, uint32_t n)
 {
-	uint8_t body[8192];
+	static uint8_t body[1u << 17];
 	struct mpw w = { body, body + sizeof(body), false };
 	uint32_t i;
 
@@ -205,6 +224,7 @@ reset(void)
 {
 	post_n = puts_n = durable_n = lines_n = 0;
 	sought = NULL;
+	identity = (struct bytes){ 0 };
 	export = NULL;
 	conf = (struct export_conf){
 		.endpoint = "http://backend", .token = "", .dataset = "",

@@ -49,12 +49,16 @@ extern int (*say)(unsigned nth, struct bytes body, struct post *p);
 /* Before each test. */
 void	 reset(void);
 void	 start(int (*backend)(unsigned, struct bytes, struct post *));
-/* The process is gone without a word; it is started again. */
-void	 crash_and_start(void);
+/* The process is gone without a word, or power is; it is started again. */
+void	 crash_and_start(bool power);
+/* So many events more, or until nothing happens for a minute. */
+void	 happen(unsigned n);
 void	 stop(void);
 /* Also when nothing else happens. */
 void	 pass(uint64_t ns);
 bool	 has(struct bytes body, const char *text);
+/* What the frames given from now on have; a msgpack map, or empty. */
+extern struct bytes identity;
 /* n records in one frame, each with this message. */
 void	 give(const char *message, uint32_t n);
 /* A frame with these entries. */
