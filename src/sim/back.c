@@ -118,8 +118,10 @@ do_size(struct sim_proc *p, struct op *op)
 		return -EBADF;
 	if (op->kind == OP_TRUNCATE)
 		return disk_resize(n, op->len);
-	return op->off + op->len > n->size ?
-	    disk_resize(n, op->off + op->len) : 0;
+	if (op->off + op->len <= n->size)
+		return 0;
+	return disk_no_room(p, n, op->off + op->len) ? -ENOSPC :
+	    disk_resize(n, op->off + op->len);
 }
 
 static int64_t
@@ -313,7 +315,7 @@ back_now(struct loop *l)
 static uint64_t
 back_wall(struct loop *l)
 {
-	return world_of(l)->wall_ns + world_of(l)->now_ns;
+	return sim_wall(proc_of(l)->host);
 }
 
 static void

@@ -130,6 +130,17 @@ disk_read(struct inode *n, void *buf, size_t len, uint64_t off)
 	return (int64_t)len;
 }
 
+bool
+disk_no_room(struct sim_proc *p, const struct inode *n, uint64_t size)
+{
+	struct sim_host *h = p->host;
+
+	if (!h->full || n->memfd >= 0 || size <= n->size)
+		return false;
+	h->sim->fired[FAULT_FULL]++;
+	return true;
+}
+
 int64_t
 disk_write(struct sim_proc *p, struct inode *n, const void *buf, size_t len,
     uint64_t off)
@@ -139,9 +150,13 @@ disk_write(struct sim_proc *p, struct inode *n, const void *buf, size_t len,
 
 	if (n->memfd >= 0)
 		return pwrite(n->memfd, buf, len, (off_t)off);
-	if (sim_chance(s, s->faults.write_error, FAULT_WRITE))
-		return sim_random(s, 2) == 0 ? -EIO : -ENOSPC;
-	if (len > 1 && sim_chance(s, s->faults.short_io, FAULT_SHORT))
+	if (disk_no_room(p, n, off + len))
+		return -ENOSPC;
+	if (sim_chance(s, s->faults.write_error / 2, FAULT_EIO))
+		return -EIO;
+	if (sim_chance(s, s->faults.write_error / 2, FAULT_ENOSPC))
+		return -ENOSPC;
+	if (len > 1 && sim_chance(s, s->faults.short_io, FAULT_SHORT_WRITE))
 		len = 1 + (size_t)sim_random(s, len);
 	if (off + len > n->size)
 		disk_resize(n, off + len);
@@ -191,6 +206,8 @@ disk_sync(struct sim_proc *p, struct sim_fd *f)
 	struct sim *s = p->host->sim;
 
 	if (f->node->type == LOOP_DIR) {
+		if (sim_chance(s, s->faults.fsync_error, FAULT_DIR_FSYNC))
+			return -EIO;
 		sync_directory(p->host, f->path);
 		return 0;
 	}
@@ -446,10 +463,24 @@ disk_stat(const struct inode *n, struct loop_stat *ret)
 
 /* ---- power loss ---- */
 
+/* Of a sector the end is as it was; rarely, its beginning is new. */
+static void
+undo_sector(struct sim *s, struct inode *n, const struct undo *u)
+{
+	size_t kept = 0;
+
+	if (!n->broken && sim_random(s, 16) == 0) {
+		kept = (size_t)sim_random(s, SIM_SECTOR);
+		s->fired[FAULT_TORN]++;
+	}
+	memcpy(n->data + u->sector * SIM_SECTOR + kept, u->was + kept,
+	    SIM_SECTOR - kept);
+}
+
 static void
 tear(struct sim *s, struct inode *n)
 {
-	size_t i;
+	size_t i, lost = 0;
 	struct undo *u;
 
 	if (n->type != LOOP_FILE || n->memfd >= 0)
@@ -457,15 +488,31 @@ tear(struct sim *s, struct inode *n)
 	for (i = 0; i < n->undo_n; i++) {
 		u = &n->undo[i];
 		n->dirty[u->sector] = 0;
-		if (n->broken || sim_random(s, 2) == 0)
-			memcpy(n->data + u->sector * SIM_SECTOR, u->was,
-			    SIM_SECTOR);
+		if (!n->broken && sim_random(s, 2) == 0)
+			continue;
+		undo_sector(s, n, u);
+		lost++;
 	}
+	s->fired[FAULT_UNSYNCED] += lost > 0;
 	n->undo_n = 0;
 	if (n->size > n->synced_size && sim_random(s, 2) == 0)
 		disk_resize(n, n->synced_size);
 	n->synced_size = n->size;
 	n->broken = false;
+}
+
+/* After a failed fsync the kernel may drop the pages any time: now. */
+void
+disk_evict(struct sim_host *h)
+{
+	struct entry_name *e;
+	size_t i;
+
+	for (i = 0; i < h->names_n; i++) {
+		e = &h->names[i];
+		if (e->node != NULL && e->node->broken)
+			tear(h->sim, e->node);
+	}
 }
 
 void
@@ -481,8 +528,10 @@ disk_power_loss(struct sim_host *h)
 		old = e->node;
 		if (is_shared_memory(e->path))
 			e->node = NULL;
-		else if (!keep)
+		else if (!keep) {
+			h->sim->fired[FAULT_UNNAMED] += e->node != e->durable;
 			e->node = e->durable;
+		}
 		if (e->node != NULL && e->node != old)
 			e->node->links++;
 		if (old != NULL && e->node != old) {
@@ -526,6 +575,50 @@ disk_free(struct sim_host *h)
 		free(e->path);
 	}
 	free(h->names);
+}
+
+/* ---- bits that rot ---- */
+
+/* A file with bytes in it, a byte that is not all zero around it. */
+static struct entry_name *
+to_flip(struct sim_host *h, const char *prefix, uint64_t *ret_at)
+{
+	struct entry_name *e;
+	struct inode *n;
+	unsigned tries;
+	uint64_t at;
+
+	for (tries = 0; h->names_n > 0 && tries < 1000; tries++) {
+		e = &h->names[sim_random(h->sim, h->names_n)];
+		n = e->node;
+		if (strncmp(e->path, prefix, strlen(prefix)) != 0 ||
+		    n == NULL || n->type != LOOP_FILE || n->memfd >= 0 ||
+		    n->size == 0)
+			continue;
+		at = sim_random(h->sim, n->size);
+		if (n->data[at] == 0 || n->dirty[at / SIM_SECTOR])
+			continue;
+		*ret_at = at;
+		return e;
+	}
+	return NULL;
+}
+
+int
+sim_flip(struct sim_host *h, const char *prefix, struct sim_flip *ret_flip)
+{
+	struct entry_name *e;
+	uint8_t mask = (uint8_t)(1u << sim_random(h->sim, 8));
+	uint64_t at;
+
+	e = to_flip(h, prefix, &at);
+	if (e == NULL)
+		return -ENOENT;
+	h->sim->fired[FAULT_FLIP]++;
+	e->node->data[at] ^= mask;
+	*ret_flip = (struct sim_flip){ e->path,
+	    bytes_of(e->node->data, (size_t)e->node->size), at, mask };
+	return 0;
 }
 
 int

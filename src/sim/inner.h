@@ -86,6 +86,9 @@ struct sim_host {
 	struct sim	*sim;
 	struct sim_host	*next;
 	char		 name[32];
+	int64_t		 clock_ns;	/* its wall clock is off by so much */
+	uint64_t	 dark_ns;	/* until then it is cut off */
+	bool		 full;		/* the disk */
 	struct entry_name *names;
 	size_t		 names_n, names_cap;
 	uint64_t	 next_ino;
@@ -105,6 +108,11 @@ struct sock {
 	uint64_t	 last_ns;	/* when the last of it arrives */
 	bool		 eof, reset;
 	bool		 pair;		/* nothing of a network in between */
+	bool		 accepted;	/* the other end has connected */
+	bool		 silent;	/* nothing arrives any more */
+	size_t		 swallowed;	/* sent into the silence */
+	unsigned	 one_byte;	/* receives left that get one */
+	uint64_t	 connection;
 	unsigned	 refs;		/* fd, peer, events under way */
 	struct op	*recv, *send;	/* waiting */
 };
@@ -141,6 +149,8 @@ struct sim_proc {
 	struct sim_proc	*next;
 	char		 name[32];
 	unsigned	 number;	/* of all ever made in this world */
+	bool		 stopped;
+	size_t		 bytes, bytes_most;	/* of mem */
 	struct loop	*loop;
 	struct sim_fd	 fd[SIM_FDS];
 	struct sim_map	*maps;
@@ -160,6 +170,7 @@ struct sim {
 	struct sim_event **heap;
 	size_t		 heap_n, heap_cap;
 	uint64_t	 event_seq;
+	uint64_t	 connections;	/* ever */
 	uint64_t	 now_ns;
 	uint64_t	 wall_ns;
 	uint64_t	 rng[2];
@@ -168,6 +179,8 @@ struct sim {
 	uint16_t	 next_port;
 	int		(*answer)(void *arg, struct post *post);
 	void		*answer_arg;
+	void		(*tap)(void *arg, struct sim_tapped *t);
+	void		*tap_arg;
 };
 
 /* world.c */
@@ -194,6 +207,8 @@ int	 disk_unlink(struct sim_proc *p, const char *path);
 int	 disk_mkdir(struct sim_proc *p, const char *path, uint32_t mode);
 int	 disk_mkfifo(struct sim_proc *p, const char *path, uint32_t mode);
 int	 disk_resize(struct inode *n, uint64_t size);
+bool	 disk_no_room(struct sim_proc *p, const struct inode *n,
+	    uint64_t size);
 int64_t	 disk_read(struct inode *n, void *buf, size_t len, uint64_t off);
 int64_t	 disk_write(struct sim_proc *p, struct inode *n, const void *buf,
 	    size_t len, uint64_t off);
@@ -201,6 +216,7 @@ int	 disk_sync(struct sim_proc *p, struct sim_fd *f);
 int	 disk_lock(struct sim_proc *p, struct sim_fd *f);
 int	 disk_stat(const struct inode *n, struct loop_stat *ret);
 void	 disk_power_loss(struct sim_host *h);
+void	 disk_evict(struct sim_host *h);
 void	 disk_changed(struct sim_host *h, const char *path);
 void	 inode_put(struct inode *n);
 void	 inode_unlock(struct inode *n);

@@ -25,7 +25,7 @@ lanes_wall(void *arg)
 {
 	struct sim_proc *p = arg;
 
-	return p->host->sim->wall_ns + p->host->sim->now_ns;
+	return sim_wall(p->host);
 }
 
 static int

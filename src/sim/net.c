@@ -29,6 +29,13 @@ delay(struct sim *s)
 	return 1000 + sim_random(s, s->faults.net_delay_ns + 1);
 }
 
+/* When what is due at_ns comes from, or to, this host. */
+static uint64_t
+lit(const struct sim_host *h, uint64_t at_ns)
+{
+	return h != NULL && h->dark_ns > at_ns ? h->dark_ns : at_ns;
+}
+
 static uint16_t
 port_of(const struct loop_addr *a)
 {
@@ -120,6 +127,7 @@ serve_backlog(struct listener *l)
 	memmove(l->backlog, l->backlog + 1, --l->backlog_n * sizeof(k));
 	k->proc = l->proc;
 	k->fd = fd;
+	k->accepted = true;
 	l->proc->fd[fd].sock = k;
 	struct sockaddr_in in = { .sin_family = AF_INET,
 	    .sin_port = htons(1), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
@@ -145,6 +153,7 @@ two_socks(struct sim_proc *p, int fd)
 	struct sock *here = must_alloc(sizeof(*here));
 	struct sock *there = must_alloc(sizeof(*there));
 
+	here->connection = there->connection = ++sim_of(p)->connections;
 	here->refs = there->refs = 2;
 	here->peer = there;
 	there->peer = here;
@@ -206,16 +215,30 @@ connected(struct sim_event *e)
 void
 net_connect(struct sim_proc *p, struct op *op)
 {
+	struct listener *l = listener_at(sim_of(p), port_of(&op->addr));
 	struct sim *s = sim_of(p);
 	struct sim_event *e;
 
-	e = sim_at(s, s->now_ns + delay(s), connected);
+	e = sim_at(s, lit(p->host, lit(l == NULL ? NULL : l->proc->host,
+	    s->now_ns + delay(s))), connected);
 	e->proc = p;
 	e->op = op;
 	e->num = port_of(&op->addr);
 }
 
 /* ---- bytes ---- */
+
+static size_t
+few_bytes(struct sim *s, struct sock *k, size_t n)
+{
+	if (n > 1 && !k->pair && k->one_byte == 0 &&
+	    sim_chance(s, s->faults.one_byte, FAULT_ONE_BYTE))
+		k->one_byte = 40;
+	if (k->one_byte == 0 || n == 0)
+		return n;
+	k->one_byte--;
+	return 1;
+}
 
 static void
 give_bytes(struct sock *k)
@@ -237,6 +260,7 @@ give_bytes(struct sock *k)
 	n = k->rx_n < op->len ? k->rx_n : (size_t)op->len;
 	if (n > 1 && sim_chance(s, s->faults.short_io, FAULT_SHORT))
 		n = 1 + (size_t)sim_random(s, n);
+	n = few_bytes(s, k, n);
 	if (n > 0)
 		memcpy(op->buf, k->rx, n);
 	k->recv = NULL;
@@ -306,6 +330,8 @@ end_at(struct sim *s, struct sock *k, uint64_t at, bool reset)
 {
 	struct sim_event *e;
 
+	if (k->silent)
+		return;		/* nobody tells it */
 	if (at < k->last_ns)
 		at = k->last_ns;
 	k->last_ns = at;
@@ -343,6 +369,61 @@ gather(const struct op *op, uint8_t *to, size_t cap)
 	return at;
 }
 
+static void
+tap(struct sim_proc *p, struct sock *k, struct parcel *a, uint64_t *at)
+{
+	struct sim *s = sim_of(p);
+	struct sock *to = a->to;
+	struct sim_tapped t = { .from = p, .to = to->proc,
+	    .connection = k->connection, .bytes = a->bytes, .n = a->n,
+	    .cap = a->n + SIM_TAP_ROOM };
+
+	if (s->tap == NULL || !k->accepted)
+		return;
+	s->tap(s->tap_arg, &t);
+	must(t.n <= t.cap);
+	a->n = t.n;
+	*at += t.delay_ns;
+	if (t.lose) {
+		a->n = 0;
+		end_at(s, to, *at, true);
+		end_at(s, k, s->now_ns + 1000, true);
+	}
+}
+
+/* When it arrives: not before what was sent before. */
+static uint64_t
+arrival(struct sim_proc *p, struct sock *k, struct parcel *a)
+{
+	struct sim *s = sim_of(p);
+	struct sock *to = a->to;
+	uint64_t at = s->now_ns + delay(s);
+
+	if (k->pair)
+		return at > to->last_ns ? at : to->last_ns;
+	tap(p, k, a, &at);
+	if (sim_chance(s, s->faults.together, FAULT_TOGETHER))
+		at += UINT64_C(100000000);
+	if (sim_chance(s, s->faults.late, FAULT_LATE))
+		at += 1 + sim_random(s, UINT64_C(8000000000));
+	at = lit(p->host, lit(to->proc == NULL ? NULL : to->proc->host, at));
+	return at > to->last_ns ? at : to->last_ns;
+}
+
+/* Nobody hears it; the window fills up. */
+static void
+swallow(struct sim_proc *p, struct sock *k, struct op *op)
+{
+	size_t n = gather(op, NULL, SIM_WINDOW - k->swallowed);
+
+	if (n == 0) {
+		k->send = op;
+		return;
+	}
+	k->swallowed += n;
+	sim_later(p, op, (int64_t)n, 500);
+}
+
 void
 net_send(struct sim_proc *p, struct op *op)
 {
@@ -350,10 +431,13 @@ net_send(struct sim_proc *p, struct op *op)
 	struct sock *k = p->fd[op->fd].sock, *to = k->peer;
 	struct sim_event *e;
 	struct parcel *a;
-	uint64_t at;
 	size_t room, n;
 
 	must(p->fd[op->fd].kind == FD_SOCK);
+	if (k->silent) {
+		swallow(p, k, op);
+		return;
+	}
 	if (k->reset || to == NULL || (to->fd < 0 && to->proc != NULL)) {
 		sim_later(p, op, -EPIPE, 0);
 		return;
@@ -371,13 +455,19 @@ net_send(struct sim_proc *p, struct op *op)
 	n = gather(op, NULL, room);
 	if (n > 1 && sim_chance(s, s->faults.short_io, FAULT_SHORT))
 		n = 1 + (size_t)sim_random(s, n);
-	a = must_alloc(sizeof(*a) + n);
+	if (!k->pair && !k->silent &&
+	    sim_chance(s, s->faults.silent, FAULT_SILENT))
+		k->silent = to->silent = true;
+	if (k->silent) {
+		swallow(p, k, op);
+		return;
+	}
+	a = must_alloc(sizeof(*a) + n + SIM_TAP_ROOM);
 	a->to = to;
 	a->n = gather(op, a->bytes, n);
+	to->last_ns = arrival(p, k, a);
 	to->refs++;
-	to->flying += n;
-	at = s->now_ns + delay(s);
-	to->last_ns = at > to->last_ns ? at : to->last_ns;
+	to->flying += a->n;
 	e = sim_at(s, to->last_ns, arrived);
 	e->arg = a;
 	sim_later(p, op, (int64_t)n, 500);

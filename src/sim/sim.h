@@ -12,10 +12,13 @@
  *   sim_run() : next event -> its loop: loop_complete() -> loop_turn() -> …
  *
  * Network: all hosts share 127.0.0.1; a connection is two byte streams with
- * delay, bounded windows, short sends and receives; it can be cut.
+ * delay, bounded windows, short sends and receives; it can be cut, or fall
+ * silent with neither end being told.  A tap sees and changes what the side
+ * that was connected to sends.
  * Disk: a write is in the cache until an fsync of its file returned; a crash
  * of the host loses any subset of unsynced 512 byte sectors and of unsynced
- * directory entries.  A crash of a process alone loses nothing of the disk.
+ * directory entries, and may tear one sector.  A crash of a process alone
+ * loses nothing of the disk but what a failed fsync has given up.
  *
  * Faults are drawn from the seed with the probabilities below, per million.
  */
@@ -31,14 +34,22 @@ struct sim_proc;
 
 struct sim_faults {
 	uint32_t	 cut;		/* a connection, per send */
-	uint32_t	 short_io;	/* fewer bytes than asked, per send, recv */
+	uint32_t	 short_io;	/* fewer bytes than asked, per send, recv,
+					   write */
+	uint32_t	 one_byte;	/* a run of receives of one, per recv */
+	uint32_t	 together;	/* waits for what comes behind, per send */
+	uint32_t	 late;		/* by seconds, per send */
+	uint32_t	 silent;	/* a connection is half-open, per send */
 	uint32_t	 write_error;	/* EIO or ENOSPC, per write */
 	uint32_t	 fsync_error;
 	uint64_t	 net_delay_ns;	/* most, of one way */
 	uint64_t	 disk_delay_ns;	/* most, of one fsync */
 };
 
-enum sim_fault { FAULT_CUT, FAULT_SHORT, FAULT_WRITE, FAULT_FSYNC,
+enum sim_fault { FAULT_CUT, FAULT_SHORT, FAULT_ONE_BYTE, FAULT_TOGETHER,
+    FAULT_LATE, FAULT_SILENT, FAULT_DARK, FAULT_SHORT_WRITE, FAULT_EIO,
+    FAULT_ENOSPC, FAULT_FULL, FAULT_FSYNC, FAULT_DIR_FSYNC, FAULT_UNSYNCED,
+    FAULT_UNNAMED, FAULT_TORN, FAULT_FLIP, FAULT_CLOCK, FAULT_STOP,
     FAULT_PROC_CRASH, FAULT_HOST_CRASH, FAULT_KINDS };
 
 int	 sim_new(struct sim **ret_sim, uint64_t seed,
@@ -63,6 +74,22 @@ void	 sim_release(void *proc, void *p);
 void	 sim_crash(struct sim_proc *p);
 /* The host loses power: its processes, and what was not synced. */
 void	 sim_power_loss(struct sim_host *h);
+/* SIGSTOP and SIGCONT: what it asked for completes, it does not go on. */
+void	 sim_stop(struct sim_proc *p, bool stopped);
+/* Until then nothing comes from this host nor to it, and then all at once. */
+void	 sim_dark(struct sim_host *h, uint64_t until_ns);
+/* The host's wall clock jumps. */
+void	 sim_clock(struct sim_host *h, int64_t by_ns);
+/* No file grows while it is full. */
+void	 sim_disk_full(struct sim_host *h, bool full);
+/*
+ * Flips one durable bit of one file whose path begins with prefix.  -ENOENT:
+ * there is none.  Where, and the file as it is now, lent until the next event;
+ * another XOR of mask undoes it.
+ */
+struct sim_flip { const char *path; struct bytes now; uint64_t at; uint8_t mask; };
+int	 sim_flip(struct sim_host *h, const char *prefix,
+	    struct sim_flip *ret_flip);
 /* Ends a process whose loop has nothing pending. */
 void	 sim_end(struct sim_proc *p);
 
@@ -73,6 +100,10 @@ void	 sim_end(struct sim_proc *p);
 uint64_t sim_run(struct sim *s, uint64_t until_ns, bool (*done)(void *arg),
 	    void *arg);
 uint64_t sim_now(const struct sim *s);
+/* Wall clock of a host. */
+uint64_t sim_wall(const struct sim_host *h);
+/* Bytes of sim_alloc() in use, and the most there ever were. */
+size_t	 sim_memory(const struct sim_proc *p, size_t *ret_most);
 uint64_t sim_random(struct sim *s, uint64_t below);
 /* Hash of everything that happened so far: equal for equal seeds. */
 uint64_t sim_trace(const struct sim *s);
@@ -86,6 +117,22 @@ void	 sim_calm(struct sim *s);
  */
 void	 sim_backend(struct sim *s, int (*answer)(void *arg,
 	    struct post *post), void *arg);
+
+/*
+ * What an accepted connection sends passes here.  The tap may change the
+ * bytes within cap, delay them, or have the connection cut instead.
+ */
+struct sim_tapped {
+	struct sim_proc	*from, *to;	/* to: NULL when it is gone */
+	uint64_t	 connection;	/* no two have the same */
+	uint8_t		*bytes;
+	size_t		 n, cap;
+	uint64_t	 delay_ns;
+	bool		 lose;
+};
+#define SIM_TAP_ROOM	1024		/* cap is n and this */
+void	 sim_tap(struct sim *s, void (*tap)(void *arg,
+	    struct sim_tapped *t), void *arg);
 
 /* A whole file as the process sees it, lent until the next event; or none. */
 int	 sim_file(struct sim_host *h, const char *path, struct bytes *ret);

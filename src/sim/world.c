@@ -96,7 +96,66 @@ sim_fired(const struct sim *s, enum sim_fault f)
 void
 sim_calm(struct sim *s)
 {
+	struct sim_host *h;
+	struct sim_proc *p;
+
 	s->faults.cut = s->faults.write_error = s->faults.fsync_error = 0;
+	s->faults.one_byte = s->faults.together = 0;
+	s->faults.late = s->faults.silent = 0;
+	for (h = s->hosts; h != NULL; h = h->next) {
+		h->dark_ns = 0;
+		h->full = false;
+	}
+	for (p = s->procs; p != NULL; p = p->next)
+		p->stopped = false;
+}
+
+uint64_t
+sim_wall(const struct sim_host *h)
+{
+	return h->sim->wall_ns + h->sim->now_ns + (uint64_t)h->clock_ns;
+}
+
+void
+sim_stop(struct sim_proc *p, bool stopped)
+{
+	p->host->sim->fired[FAULT_STOP] += stopped && !p->stopped;
+	p->stopped = stopped;
+}
+
+void
+sim_dark(struct sim_host *h, uint64_t until_ns)
+{
+	h->sim->fired[FAULT_DARK]++;
+	h->dark_ns = until_ns;
+}
+
+void
+sim_clock(struct sim_host *h, int64_t by_ns)
+{
+	h->sim->fired[FAULT_CLOCK]++;
+	h->clock_ns += by_ns;
+}
+
+void
+sim_disk_full(struct sim_host *h, bool full)
+{
+	h->full = full;
+}
+
+size_t
+sim_memory(const struct sim_proc *p, size_t *ret_most)
+{
+	*ret_most = p->bytes_most;
+	return p->bytes;
+}
+
+void
+sim_tap(struct sim *s, void (*tap)(void *arg, struct sim_tapped *t),
+    void *arg)
+{
+	s->tap = tap;
+	s->tap_arg = arg;
 }
 
 void
@@ -219,6 +278,8 @@ next_instant(struct sim *s)
 	struct sim_proc *p;
 
 	for (p = s->procs; p != NULL; p = p->next) {
+		if (p->stopped)
+			continue;
 		due = loop_ready(p->loop) > 0 ? s->now_ns : loop_due(p->loop);
 		at = due < at ? due : at;
 	}
@@ -232,8 +293,8 @@ turn_one(struct sim *s)
 	struct sim_proc *p;
 
 	for (p = s->procs; p != NULL; p = p->next)
-		if (loop_ready(p->loop) > 0 ||
-		    loop_due(p->loop) <= s->now_ns) {
+		if (!p->stopped && (loop_ready(p->loop) > 0 ||
+		    loop_due(p->loop) <= s->now_ns)) {
 			loop_turn(p->loop, false);
 			return true;
 		}
@@ -321,6 +382,9 @@ sim_alloc(void *proc, size_t n)
 	if (p->mem != NULL)
 		p->mem->prevp = &h->m.next;
 	p->mem = &h->m;
+	p->bytes += n;
+	if (p->bytes > p->bytes_most)
+		p->bytes_most = p->bytes;
 	return h + 1;
 }
 
@@ -328,7 +392,9 @@ void
 sim_release(void *proc, void *ptr)
 {
 	union mem_head *h = (union mem_head *)ptr - 1;
+	struct sim_proc *p = proc;
 
+	p->bytes -= h->m.bytes;
 	*h->m.prevp = h->m.next;
 	if (h->m.next != NULL)
 		h->m.next->prevp = h->m.prevp;
@@ -406,8 +472,11 @@ gone(struct sim_proc *p, bool reset)
 void
 sim_crash(struct sim_proc *p)
 {
-	p->host->sim->fired[FAULT_PROC_CRASH]++;
+	struct sim_host *h = p->host;
+
+	h->sim->fired[FAULT_PROC_CRASH]++;
 	gone(p, true);
+	disk_evict(h);
 }
 
 void
@@ -415,6 +484,24 @@ sim_end(struct sim_proc *p)
 {
 	must(loop_pending(p->loop) == 0);
 	gone(p, false);
+}
+
+/* Half of its connections hear of it when they are used, the others never. */
+static void
+hush(struct sim_proc *p)
+{
+	struct sim *s = p->host->sim;
+	struct sock *k;
+	int fd;
+
+	for (fd = 0; fd < SIM_FDS; fd++) {
+		k = p->fd[fd].kind == FD_SOCK ? p->fd[fd].sock : NULL;
+		if (k == NULL || k->pair || k->peer == NULL ||
+		    sim_random(s, 2) == 0)
+			continue;
+		k->silent = k->peer->silent = true;
+		s->fired[FAULT_SILENT]++;
+	}
 }
 
 void
@@ -426,8 +513,10 @@ sim_power_loss(struct sim_host *h)
 	s->fired[FAULT_HOST_CRASH]++;
 	for (p = s->procs; p != NULL; p = next) {
 		next = p->next;
-		if (p->host == h)
-			gone(p, true);
+		if (p->host != h)
+			continue;
+		hush(p);
+		gone(p, true);
 	}
 	disk_power_loss(h);
 }
