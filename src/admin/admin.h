@@ -4,10 +4,11 @@
  *
  * What:     status, ring, tail, queue, dlq, help, version, ca, migrate.  They
  *           read the same files the roles write (counters, lanes), so they
- *           work on a stopped host too, and need no socket, no daemon and no agreement with one.
+ *           work on a stopped host too, and need no socket, no daemon and no
+ *           agreement with one.
  * Used by:  main, with the rest of its arguments.
- * Never:    write to a lane, a queue or a counters file; print a control character
- *           that stood in a record.
+ * Never:    write to a lane or a counters file; print a control character that
+ *           stood in a record.
  *
  * A verb returns the exit status: 0, 1 trouble, EXIT_CONFIG a fault in the
  * arguments (told on err).

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: ISC */
+/* trouble.c - an hour in a town: bursts of records, and what befalls whom */
+
+#include "town.h"
+
+#define PATIENCE	(30 * 60 * S)	/* to deliver when all is calm */
+
+static struct node *
+any_node(struct town *t)
+{
+	struct node *n;
+
+	do {
+		n = &t->node[sim_random(t->sim, WHO)];
+	} while (!n->used);
+	return n;
+}
+
+static void
+crash_soon(struct town *t)
+{
+	t->victim = (unsigned)(any_node(t) - t->node);
+	t->steps_left = 1 + sim_random(t->sim, 400);
+}
+
+static void
+power(struct town *t)
+{
+	struct node *n = any_node(t);
+
+	if (n->who != AGENT || t->agent_power)
+		town_crash(t, n, true);
+}
+
+static void
+stop(struct town *t)
+{
+	struct node *n = any_node(t);
+
+	if (n->proc == NULL || n->draining || n->go_ns > 0)
+		return;
+	sim_stop(n->proc, true);
+	n->go_ns = sim_now(t->sim) + sim_random(t->sim, 40 * S) + 1;
+}
+
+static void
+dark(struct town *t)
+{
+	sim_dark(any_node(t)->host, sim_now(t->sim) +
+	    sim_random(t->sim, 60 * S));
+}
+
+static void
+jump(struct town *t)
+{
+	int64_t by = (int64_t)sim_random(t->sim, 3600 * S);
+
+	sim_clock(any_node(t)->host, sim_random(t->sim, 2) == 0 ? by : -by);
+}
+
+static void
+full(struct town *t)
+{
+	sim_disk_full(any_node(t)->host, sim_random(t->sim, 3) > 0);
+}
+
+static void
+flip(struct town *t)
+{
+	static const char *const dir[WHO] = { "/state/agent/spill/",
+	    "/state/relay/0/", "/state/relay/0/", "/state/exporter/0/" };
+	struct node *n = any_node(t);
+	struct sim_flip f;
+
+	if (t->flips && sim_flip(n->host, dir[n->who], &f) == 0)
+		oracle_flip(t, &f);
+}
+
+static void
+kill_maker(struct town *t)
+{
+	maker_kill(t, (unsigned)sim_random(t->sim, t->lanes));
+}
+
+static void
+restart(struct town *t)
+{
+	town_drain(t, any_node(t));
+}
+
+static void
+crash(struct town *t)
+{
+	town_crash(t, any_node(t), false);
+}
+
+static void
+one_trouble(struct town *t)
+{
+	static void (*const all[])(struct town *) = { crash_soon, crash_soon,
+	    crash, power, power, stop, dark, jump, full, full, flip,
+	    kill_maker, restart };
+
+	all[sim_random(t->sim, sizeof(all) / sizeof(all[0]))](t);
+}
+
+static uint64_t
+made(const struct town *t)
+{
+	uint64_t n = 0;
+	unsigned i;
+
+	for (i = 0; i < t->lanes; i++)
+		n += t->lane[i].made;
+	return n;
+}
+
+static uint64_t
+faults(const struct town *t)
+{
+	uint64_t n[KINDS], sum = 0;
+	unsigned i;
+
+	town_fired(t, n);
+	for (i = 0; i < FAULT_KINDS; i++)
+		sum += i == FAULT_SHORT ? 0 : n[i];
+	return sum;
+}
+
+static bool
+is_over(const struct town *t)
+{
+	return made(t) >= RECORDS_MIN &&
+	    sim_now(t->sim) - t->begun_ns >= HOUR && faults(t) >= FAULTS_MIN;
+}
+
+static void
+settle(struct town *t)
+{
+	uint64_t until = sim_now(t->sim) + PATIENCE;
+
+	town_calm(t);
+	do {
+		town_run(t, 10 * S);
+	} while (sim_now(t->sim) < until && !oracle_all(t));
+	oracle_end(t);
+}
+
+void
+trouble_run(struct town *t)
+{
+	while (!is_over(t)) {
+		if (sim_random(t->sim, 2) == 0)
+			one_trouble(t);
+		if (sim_random(t->sim, 12) == 0)
+			makers_burst(t, 10, 60);
+		else
+			makers_burst(t, 10, 6);
+		town_run(t, sim_random(t->sim, 60 * S));
+	}
+	settle(t);
+}
