@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "base/bug.h"
 #include "base/must.h"
 #include "banned.h"
 
@@ -139,6 +140,8 @@ on_sent(struct hop_chunk *hc)
 	struct span *s = hc->arg;
 
 	drain_check(s->d);
+	if (BUG(free_lane_on_send))
+		reader_set_tail(&s->lane->r, s->to);
 	reader_drop(&s->lane->r, s->to);
 }
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <strings.h>
 
+#include "base/bug.h"
 #include "otlp/otlp.h"
 #include "banned.h"
 
@@ -137,6 +138,8 @@ answer_read(int status, const char *type, struct bytes body, bool cut,
 		}
 	} else {
 		words_of(body, a.words, sizeof(a.words));
+		if (status == 503 && BUG(drop_on_503))
+			a.verdict = ANSWER_DONE;
 		if (status >= 400 && status < 500)
 			a.verdict = refusal(status);
 	}

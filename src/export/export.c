@@ -195,7 +195,7 @@ go_on(struct slot *s, uint64_t now)
 {
 	const char *why;
 
-	if (s->state == WAITING && now >= s->due_ns)
+	if (s->state == WAITING && slot_clock(s) >= s->due_ns)
 		s->state = READY;
 	if (s->state != READY)
 		return;
@@ -250,6 +250,14 @@ ready_due(const struct export *e, uint64_t now)
 	return at;
 }
 
+static uint64_t
+slot_due(const struct slot *s, uint64_t now)
+{
+	uint64_t clock = slot_clock(s);
+
+	return s->due_ns > clock ? now + (s->due_ns - clock) : now;
+}
+
 /* When there is something to do without anybody telling us. */
 static uint64_t
 next_due(struct export *e, uint64_t now)
@@ -260,7 +268,7 @@ next_due(struct export *e, uint64_t now)
 
 	for (i = 0; i < e->slots; i++) {
 		if (e->slot[i].state == WAITING)
-			at = earliest(at, e->slot[i].due_ns);
+			at = earliest(at, slot_due(&e->slot[i], now));
 		ready = ready || e->slot[i].state == READY;
 		room = room || e->slot[i].state == FREE;
 	}

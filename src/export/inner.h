@@ -9,6 +9,7 @@
 #ifndef EMPLOG_EXPORT_INNER_H
 #define EMPLOG_EXPORT_INNER_H
 
+#include "base/bug.h"
 #include "base/env.h"
 #include "export/batch.h"
 #include "export/circuit.h"
@@ -96,6 +97,15 @@ static inline bool
 to_files(const struct export *e)
 {
 	return e->target.url[0] == NULL;
+}
+
+/* What a slot's waiting is measured by. */
+static inline uint64_t
+slot_clock(const struct slot *s)
+{
+	struct loop *l = s->e->env->loop;
+
+	return BUG(wall_clock_timer) ? loop_wall(l) : loop_now(l);
 }
 
 /* export.c: looks at every slot; the last thing a completion does. */

@@ -30,7 +30,7 @@ void
 slot_wait(struct slot *s, uint64_t ns)
 {
 	s->state = WAITING;
-	s->due_ns = loop_now(s->e->env->loop) + ns;
+	s->due_ns = slot_clock(s) + ns;
 }
 
 /* ---- a batch comes to its end ---- */

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <xxhash.h>
 
+#include "base/bug.h"
 #include "base/must.h"
 #include "forward/walk.h"
 #include "hop/conn.h"
@@ -482,8 +483,9 @@ intake_run(struct conn *c)
 	 * The first copy of a part may still be on its way to the disk: its
 	 * second is durable when it is.  No put at all: the same.
 	 */
-	barrier = in->duplicate ||
-	    (in->answer->id_len > 0 && in->answer->pending == 1);
+	barrier = !BUG(ack_duplicate_early) && (in->duplicate ||
+	    (in->answer->id_len > 0 && in->answer->pending == 1 &&
+	    !BUG(ack_before_fsync)));
 	if (barrier)
 		r = answer_put(in->answer, NULL);
 	if (r < 0)

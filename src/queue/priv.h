@@ -20,6 +20,7 @@
 #ifndef EMPLOG_QUEUE_PRIV_H
 #define EMPLOG_QUEUE_PRIV_H
 
+#include "base/bug.h"
 #include "base/env.h"
 #include "base/must.h"
 #include "loop/loop.h"

@@ -62,6 +62,8 @@ segment_remove(struct queue *q, struct segment *seg)
 	if (prev == NULL && q->oldest != NULL && !q->unsure)
 		(void)ranges_add(&q->done, q->env, 0, q->oldest->first_seq);
 	env_free(q->env, seg);
+	if (BUG(forget_ranges))
+		streams_age(q->streams, UINT64_MAX);
 }
 
 void

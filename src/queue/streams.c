@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <xxhash.h>
 
+#include "base/bug.h"
 #include "base/env.h"
 #include "base/must.h"
 #include "loop/loop.h"
@@ -255,11 +256,19 @@ streams_cut(const struct streams *s, const uint8_t id[STREAM_ID_LEN],
     uint64_t from, uint64_t to, struct range *ret_new)
 {
 	const struct stream *st;
+	uint64_t end;
+	int r;
 
 	streams_check(s);
 	st = find(s, id);
-	if (st != NULL)
-		return ranges_gap(&st->taken, from, to, ret_new);
+	if (st != NULL && BUG(high_water_mark) && st->taken.n > 0) {
+		end = ranges_at(&st->taken, st->taken.n - 1)->to;
+		from = end > from ? end : from;
+	} else if (st != NULL) {
+		r = ranges_gap(&st->taken, from, to, ret_new);
+		if (r < 0 || !BUG(forget_overlap_cut))
+			return r;
+	}
 	if (from >= to)
 		return -ENOENT;
 	*ret_new = (struct range){ from, to };

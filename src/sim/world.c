@@ -308,10 +308,9 @@ sim_run(struct sim *s, uint64_t until_ns, bool (*done)(void *arg), void *arg)
 
 	while (done == NULL || !done(arg)) {
 		at = next_instant(s);
-		if (at == UINT64_MAX)
-			break;
-		if (at > until_ns) {
-			s->now_ns = until_ns;
+		if (at > until_ns || at == UINT64_MAX) {
+			if (until_ns != UINT64_MAX)
+				s->now_ns = until_ns;	/* nothing until then */
 			break;
 		}
 		s->now_ns = at;

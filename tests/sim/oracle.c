@@ -214,6 +214,8 @@ find_dead(void *arg, const char *path, struct bytes content)
 
 	if (strstr(path, "/dead/") == NULL)
 		return;
+	if (memmem(content.p, content.n, "emplog_gap", 10) != NULL)
+		t->gaps_free = true;
 	while (at < end && (at = memchr(at, 'L', (size_t)(end - at))) != NULL) {
 		snprintf(text, sizeof(text), "%.*s",
 		    (int)(end - at < 40 ? end - at : 40), (const char *)at);

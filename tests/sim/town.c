@@ -158,6 +158,7 @@ node_down(struct node *n, uint64_t for_ns)
 	n->role = NULL;
 	n->ready = n->failed = n->draining = n->drained = false;
 	n->up_ns = sim_now(n->t->sim) + 1 + for_ns;
+	n->go_ns = 0;
 }
 
 void

@@ -121,7 +121,7 @@ struct town {
 	enum event	 mood;
 	uint64_t	 mood_until_ns;
 	uint64_t	 fired[EVENTS];
-	uint8_t		*gap_seen[512];	/* their uids */
+	uint8_t		*gap_seen[4096];	/* their uids */
 	unsigned	 gaps;
 };
 

@@ -138,7 +138,12 @@ static void
 settle(struct town *t)
 {
 	uint64_t until = sim_now(t->sim) + PATIENCE;
+	struct node *n;
 
+	/* Whoever waits by the wall clock waits long now. */
+	for (n = t->node; n < t->node + WHO; n++)
+		if (n->used && sim_random(t->sim, 2) == 0)
+			sim_clock(n->host, -(int64_t)(7200 * S));
 	town_calm(t);
 	do {
 		town_run(t, 10 * S);
