@@ -13,6 +13,8 @@
 #define SETS_MAX	64u
 
 const struct admin_verb admin_verbs[] = {
+	{ "audit", admin_audit, "audit [state_dir ...]",
+	    "whether everything written is held, delivered or counted", true },
 	{ "ca", admin_ca, "ca init dir | issue dir name ... [--days=number] "
 	    "[--force] [--out=path]",
 	    "certificates of a private authority, for TLS on hops", false },

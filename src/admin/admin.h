@@ -2,10 +2,10 @@
 /*
  * admin.h - the verbs of emplogd: what an administrator asks
  *
- * What:     status, ring, tail, queue, dlq, help, version, ca, migrate.  They
- *           read the same files the roles write (counters, lanes), so they
- *           work on a stopped host too, and need no socket, no daemon and no
- *           agreement with one.
+ * What:     status, audit, trace, ring, tail, queue, dlq, help, version, ca,
+ *           migrate.  They read the same files the roles write (counters,
+ *           lanes), so they work on a stopped host too, and need no
+ *           socket, no daemon and no agreement with one.
  * Used by:  main, with the rest of its arguments.
  * Never:    write to a lane or a counters file; print a control character that
  *           stood in a record.
@@ -63,6 +63,7 @@ int	 admin_main(int argc, char **argv, const struct conf_source *given);
 void	 admin_synopsis(FILE *to);
 
 /* argv[0] is the verb itself. */
+int	 admin_audit(int argc, char **argv, struct admin *a);
 int	 admin_status(int argc, char **argv, struct admin *a);
 int	 admin_ring(int argc, char **argv, struct admin *a);
 int	 admin_tail(int argc, char **argv, struct admin *a);

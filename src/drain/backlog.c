@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "base/must.h"
+#include "base/plant.h"
 #include "banned.h"
 
 static struct backlog_frame *
@@ -144,6 +145,11 @@ backlog_move(struct drain *d)
 	if (n == 0 || f == NULL || (n > room && b->out > 0) ||
 	    buf_fit(d, f, n) < 0 || !take(d, f))
 		return false;
+	if (PLANT_DROP("backlog")) {
+		queue_commit(d->conf.queue, f->seq);
+		move_through(b);
+		return true;
+	}
 	f->out = true;
 	b->out++;
 	r = sender_send(d->conf.sender, &f->hc);

@@ -7,6 +7,7 @@
 
 #include "base/bug.h"
 #include "base/must.h"
+#include "base/plant.h"
 #include "banned.h"
 
 #define LIVE_BYTES	((uint64_t)CHUNK_BYTES_MAX)	/* few lanes */
@@ -243,6 +244,20 @@ fill_chunk(struct chunk *c, const struct span *s)
 	memcpy(c->stream, l->r.id, STREAM_ID_LEN);
 }
 
+#ifdef PLANTED_BUGS
+static bool
+vanish(struct drain *d, struct span *s, enum way way)
+{
+	s->way = (uint8_t)way;
+	s->state = SPAN_DONE;
+	inlane_settle(d, s->lane);
+	drain_kick(d);
+	return true;
+}
+#else
+#define vanish(d, s, way)	false
+#endif
+
 static bool
 span_send(struct drain *d, struct span *s)
 {
@@ -250,6 +265,8 @@ span_send(struct drain *d, struct span *s)
 	s->hc.done = on_acked;
 	s->hc.sent = on_sent;
 	s->hc.arg = s;
+	if (PLANT_DROP("live"))
+		return vanish(d, s, WAY_LIVE);
 	if (sender_send(d->conf.sender, &s->hc) < 0)
 		return false;
 	s->state = SPAN_OUT;
@@ -267,6 +284,8 @@ span_spill(struct drain *d, struct span *s)
 
 	fill_chunk(&c, s);
 	s->put = (struct queue_put){ .done = on_durable, .arg = s };
+	if (PLANT_DROP("spill"))
+		return vanish(d, s, WAY_SPILL);
 	r = queue_put(d->conf.queue, &c, &s->put);
 	if (r < 0) {
 		if (r != -EAGAIN)

@@ -8,6 +8,7 @@
 
 #include "base/env.h"
 #include "base/must.h"
+#include "base/plant.h"
 #include "export/dead.h"
 #include "forward/mp.h"
 #include "queue/queue.h"
@@ -99,6 +100,10 @@ fill_from(struct batch *b, const struct source *s, size_t bytes)
 		    b->raw_cap - b->raw_len, &c, &seq);
 		if (r < 0)
 			break;
+		if (PLANT_DROP("fill")) {
+			queue_commit(q, seq);
+			continue;
+		}
 		keep(b, &c, seq);
 		if (goes_alone(&c))
 			break;

@@ -81,6 +81,29 @@ slot_range_done(struct slot *s)
 		slot_free(s);
 }
 
+/* Where a record was that is in no request and in no count: a bug. */
+static void
+fell_short(struct slot *s, const struct batch_range *r)
+{
+	struct counters_head *h = ctr(s->e)->head;
+	const struct batch_frame *f;
+	struct bytes first, last;
+	uint32_t nth, n;
+
+	if (h->short_to > 0 || batch_is_raw(&s->batch))
+		return;
+	f = batch_at(&s->batch, &nth);
+	n = f->chunk.records - nth;
+	n = n < r->to - r->from ? n : r->to - r->from;
+	first = batch_entry(f, nth);
+	last = batch_entry(f, nth + n - 1);
+	memcpy(h->short_stream, f->chunk.stream, STREAM_ID_LEN);
+	h->short_from = f->chunk.from +
+	    (uint64_t)(first.p - f->chunk.body[0].p);
+	h->short_to = f->chunk.from +
+	    (uint64_t)(last.p + last.n - f->chunk.body[0].p);
+}
+
 void
 slot_count(struct slot *s, uint64_t rejected)
 {
@@ -88,6 +111,8 @@ slot_count(struct slot *s, uint64_t rejected)
 	const struct otlp_counts *n = &s->batch.counts;
 	struct counters *c = ctr(s->e);
 
+	if (n->records + n->bad + n->marks != r->to - r->from)
+		fell_short(s, r);
 	rejected = rejected < n->records ? rejected : n->records;
 	ctr_add(c, CTR_export_done_records, n->records - rejected);
 	ctr_add(c, CTR_export_rejected_records, rejected);

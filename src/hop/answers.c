@@ -5,6 +5,7 @@
 
 #include "base/bug.h"
 #include "base/must.h"
+#include "base/plant.h"
 #include "hop/conn.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -118,7 +119,7 @@ answer_put(struct answer *an, struct chunk *c)
 	p->records = c != NULL ? c->records : 0;
 	p->put.done = put_done;
 	p->put.arg = p;
-	if (c != NULL)
+	if (c != NULL && !PLANT_DROP("intake"))
 		res = queue_put(r->conf.queue, c, &p->put);
 	else
 		queue_barrier(r->conf.queue, &p->put);

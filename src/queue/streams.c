@@ -408,6 +408,30 @@ streams_count(const struct streams *s)
 	return s->count;
 }
 
+void
+streams_each(const struct streams *s,
+    void (*see)(void *arg, const struct stream_seen *st), void *arg)
+{
+	const struct stream *st;
+	int c;
+
+	streams_check(s);
+	for (c = 0; c < CLASSES; c++)
+		for (st = s->list[c].oldest; st != NULL; st = st->newer)
+			see(arg, &(struct stream_seen){ st->id, &st->taken,
+			    st->touched_ns, c == ENDED, c == FOREIGN });
+}
+
+const struct ranges *
+streams_taken(const struct streams *s, const uint8_t id[STREAM_ID_LEN])
+{
+	const struct stream *st;
+
+	streams_check(s);
+	st = find(s, id);
+	return st == NULL ? NULL : &st->taken;
+}
+
 /* ---- the bytes of a checkpoint ---- */
 
 size_t

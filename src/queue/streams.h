@@ -57,6 +57,20 @@ void	 streams_age(struct streams *s, uint64_t wall_ns);
 uint64_t streams_end_of(const struct streams *s,
 	    const uint8_t id[STREAM_ID_LEN]);
 size_t	 streams_count(const struct streams *s);
+/* One of them, as streams_each() tells of it; all borrowed. */
+struct stream_seen {
+	const uint8_t	*id;
+	const struct ranges *taken;
+	uint64_t	 touched_ns;
+	bool		 ended;
+	bool		 foreign;
+};
+/* Calls see for each; it changes nothing in s. */
+void	 streams_each(const struct streams *s,
+	    void (*see)(void *arg, const struct stream_seen *st), void *arg);
+/* NULL: unknown; else what it has taken, borrowed until the next change. */
+const struct ranges *streams_taken(const struct streams *s,
+	    const uint8_t id[STREAM_ID_LEN]);
 
 /*
  * Bytes of a checkpoint, streams in the order of their last touch.  The

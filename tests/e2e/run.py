@@ -13,6 +13,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import claims
 import answers      # noqa: F401
+import audit        # noqa: F401
 import decoded      # noqa: F401
 import edge         # noqa: F401
 import endpoints    # noqa: F401

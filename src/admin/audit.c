@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: ISC */
+/* audit.c - emplogd audit: nothing lost, as far as it can be seen from here */
+
+#include "admin/audit.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "admin/human.h"
+#include "banned.h"
+
+#define AGAIN_NS	500000000	/* between two looks */
+#define CANNOT_LOOK	2
+
+static const char *const hop_words[] = {
+	[HOP_LANE_RELAY] = "lane -> relay",
+	[HOP_LANE_SPILL] = "lane -> spill",
+	[HOP_SPILL_RELAY] = "spill -> relay",
+	[HOP_QUEUE] = "queue",
+	[HOP_RELAY_EXPORTER] = "relay -> exporter",
+	[HOP_EXPORT] = "export",
+};
+
+static bool
+is_same_place(const struct finding *a, const struct finding *b)
+{
+	return a->hop == b->hop && a->part == b->part &&
+	    a->placed == b->placed &&
+	    memcmp(a->stream, b->stream, STREAM_ID_LEN) == 0;
+}
+
+static bool
+overlaps(const struct finding *a, const struct finding *b)
+{
+	return is_same_place(a, b) &&
+	    (!a->placed || (a->from < b->to && b->from < a->to));
+}
+
+void
+look_found(struct look *lk, const struct finding *f)
+{
+	struct finding *old;
+	unsigned i;
+
+	for (i = 0; i < lk->n; i++) {
+		old = &lk->found[i];
+		if (overlaps(old, f))
+			return;
+		if (f->placed && is_same_place(old, f) && old->to == f->from) {
+			old->to = f->to;
+			old->records += f->records;
+			return;
+		}
+	}
+	if (lk->n == FINDINGS_MAX)
+		lk->more++;
+	else
+		lk->found[lk->n++] = *f;
+}
+
+static void __attribute__((format(printf, 2, 0)))
+vnote(struct look *lk, const char *fmt, va_list ap)
+{
+	if (lk->notes < NOTES_MAX)
+		vsnprintf(lk->note[lk->notes++], sizeof(lk->note[0]), fmt, ap);
+}
+
+void
+look_note(struct look *lk, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vnote(lk, fmt, ap);
+	va_end(ap);
+}
+
+void
+look_blind(struct look *lk, const char *fmt, ...)
+{
+	va_list ap;
+
+	lk->blind++;
+	va_start(ap, fmt);
+	vnote(lk, fmt, ap);
+	va_end(ap);
+}
+
+/* ---- looking ---- */
+
+static void
+begin(struct look *lk)
+{
+	lk->n = lk->more = lk->blind = lk->notes = lk->forgotten = 0;
+	lk->lanes_n = lk->head_bytes = lk->held_bytes = 0;
+	lk->counted_bytes = 0;
+}
+
+/* The cursors of all lanes before any queue: they are the furthest up. */
+static int
+look_once(struct look *lk)
+{
+	unsigned i;
+	int r;
+
+	begin(lk);
+	r = lanes_scan(lk->lanes);
+	if (r == 0 && lk->lanes->error < 0 && lk->lanes->error != -ENOENT)
+		look_blind(lk, "'%s' cannot be read: %s", lk->lanes->dir[0],
+		    strerror(-lk->lanes->error));
+	for (i = 0; i < lk->lanes->n; i++)
+		lk->lanes->v[i]->pos = lk->lanes->v[i]->error == 0 ?
+		    reader_tail(&lk->lanes->v[i]->r) : 0;
+	if (r == 0)
+		r = sites_read(lk->sites, look_before, look_frame, lk);
+	if (r == 0)
+		r = look_at_lanes(lk);
+	if (r == 0)
+		r = look_at_spills(lk);
+	if (r == 0)
+		r = look_at_relays(lk);
+	if (r == 0)
+		r = look_at_exports(lk);
+	return r == 0 ? look_at_sums(lk) : r;
+}
+
+/* What both looks miss. */
+static void
+keep_common(struct look *lk, const struct finding *before, unsigned n)
+{
+	unsigned i, j, kept = 0;
+
+	for (i = 0; i < lk->n; i++)
+		for (j = 0; j < n; j++)
+			if (overlaps(&lk->found[i], &before[j])) {
+				lk->found[kept++] = lk->found[i];
+				break;
+			}
+	lk->n = kept;
+}
+
+static int
+look_twice(struct look *lk)
+{
+	struct timespec nap = { 0, AGAIN_NS };
+	struct finding *before;
+	unsigned n;
+	int r;
+
+	r = look_once(lk);
+	if (r < 0 || lk->n == 0)
+		return r;
+	n = lk->n;
+	before = malloc(n * sizeof(*before));
+	if (before == NULL)
+		return -ENOMEM;
+	memcpy(before, lk->found, n * sizeof(*before));
+	nanosleep(&nap, NULL);
+	r = look_once(lk);
+	if (r == 0)
+		keep_common(lk, before, n);
+	free(before);
+	return r;
+}
+
+/* ---- saying ---- */
+
+static void
+print_finding(FILE *out, const struct finding *f)
+{
+	char hex[2 * STREAM_ID_LEN + 1];
+
+	fprintf(out, "MISSING   %s", hop_words[f->hop]);
+	if (f->part != NULL)
+		fprintf(out, " of '%s'", f->part->dir);
+	if (f->placed) {
+		uid_hex(f->stream, hex);
+		fprintf(out, ": stream %s bytes %" PRIu64 "-%" PRIu64, hex,
+		    f->from, f->to);
+	}
+	if (f->records > 0)
+		fprintf(out, ": %" PRIu64, f->records);
+	fprintf(out, ": %s\n", f->words);
+}
+
+static int
+verdict(struct look *lk)
+{
+	FILE *out = lk->a->out;
+	unsigned i;
+
+	print_sums(out, lk);
+	for (i = 0; i < lk->notes; i++)
+		fprintf(out, "note      %s\n", lk->note[i]);
+	if (lk->forgotten > 0)
+		fprintf(out, "note      %u streams ended too long ago to be "
+		    "remembered\n", lk->forgotten);
+	if (lk->counted_bytes > 0)
+		fprintf(out, "note      %" PRIu64 " bytes were dropped and "
+		    "counted: see 'emplogd status'\n", lk->counted_bytes);
+	for (i = 0; i < lk->n; i++)
+		print_finding(out, &lk->found[i]);
+	if (lk->more > 0)
+		fprintf(out, "MISSING   %u places more\n", lk->more);
+	if (lk->n > 0)
+		fprintf(out, "audit: records are missing\n");
+	else if (lk->blind > 0)
+		fprintf(out, "audit: not everything could be looked at\n");
+	else
+		fprintf(out, "audit: conserved\n");
+	return lk->n > 0 ? 1 : lk->blind > 0 ? CANNOT_LOOK : 0;
+}
+
+static unsigned
+parts_there(const struct sites *st)
+{
+	unsigned i, n = 0;
+
+	for (i = 0; i < st->n; i++)
+		n += st->part[i].there;
+	return n;
+}
+
+static int
+run(struct look *lk)
+{
+	unsigned i;
+	int r;
+
+	if (parts_there(lk->sites) == 0) {
+		fprintf(lk->a->err, "emplogd audit: no role has run with "
+		    "common.state_dir '%s'\n",
+		    conf_text(lk->a->conf, KEY_common_state_dir));
+		return CANNOT_LOOK;
+	}
+	r = reader_guard_install();
+	if (r == 0)
+		r = look_twice(lk);
+	if (r < 0)
+		fprintf(lk->a->err, "emplogd audit: %s\n", strerror(-r));
+	r = r < 0 ? CANNOT_LOOK : verdict(lk);
+	for (i = 0; i < PARTS_MAX; i++)
+		uids_fini(&lk->uids[i]);
+	return r;
+}
+
+int
+admin_audit(int argc, char **argv, struct admin *a)
+{
+	const char *state = conf_text(a->conf, KEY_common_state_dir);
+	struct look *lk = calloc(1, sizeof(*lk));
+	struct sites *st = calloc(1, sizeof(*st));
+	struct lanes *ls = calloc(1, sizeof(*ls));
+	int i, r = CANNOT_LOOK;
+
+	if (lk == NULL || st == NULL || ls == NULL) {
+		fprintf(a->err, "emplogd audit: %s\n", strerror(ENOMEM));
+		goto out;
+	}
+	*lk = (struct look){ .a = a, .sites = st, .lanes = ls };
+	sites_init(st);
+	lanes_init(ls, a->sys != NULL ? a->sys : &shm_sys_os,
+	    conf_text(a->conf, KEY_common_ring_dir), state);
+	r = sites_add(st, state);
+	for (i = 1; i < argc && r == 0; i++)
+		r = argv[i][0] == '-' ? -EINVAL : sites_add(st, argv[i]);
+	if (r == -EINVAL)
+		r = admin_usage(a, "audit", "'%s' is not understood",
+		    argv[i - 1]);
+	else if (r < 0)
+		r = admin_usage(a, "audit", "more than %d state directories",
+		    SITES_MAX);
+	else
+		r = run(lk);
+	lanes_fini(ls);
+	sites_fini(st);
+out:
+	free(ls);
+	free(st);
+	free(lk);
+	return r;
+}

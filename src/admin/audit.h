@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * audit.h - is everything that was written still somewhere, or counted
+ *
+ * What:     DESIGN 11 along the whole way, from outside: what lanes published
+ *           against what agent, relays and exporters have on their disks and
+ *           in their counters.
+ * Used by:  audit.c (the verb), with audit_look.c (ranges of streams),
+ *           audit_sums.c (counters) and site.c (what there is to look at).
+ * Never:    writes, or takes a lock.
+ *
+ *   lane [0,tail)  =  taken by a station  +  held in the spill  +  lost
+ *   spill          =  taken by a station  +  held               +  aged
+ *   relay's taken  =  taken by the next   +  held  +  quarantined +  aged
+ *   exporter's     =  in the local export +  held  +  quarantined +  dead
+ *
+ * A station is the queue of a relay or an exporter.  What lies upstream is
+ * read first: a byte on its way is then seen at its new place, or at both.
+ * What is missing in one look is reported only if the next one misses it too.
+ *
+ * Bounds: FINDINGS_MAX findings a look, SITES_MAX state directories.
+ */
+#ifndef EMPLOG_AUDIT_H
+#define EMPLOG_AUDIT_H
+
+#include "admin/admin.h"
+#include "admin/lanes.h"
+#include "admin/site.h"
+#include "admin/uids.h"
+
+#define FINDINGS_MAX	4096
+#define NOTES_MAX	32
+
+enum audit_hop {
+	HOP_LANE_RELAY,		/* freed by the agent, in no station */
+	HOP_LANE_SPILL,		/* the same, among bytes that were spilled */
+	HOP_SPILL_RELAY,	/* committed in the spill, in no station */
+	HOP_QUEUE,		/* a frame of a queue is gone */
+	HOP_RELAY_EXPORTER,	/* done at a relay, not taken behind it */
+	HOP_EXPORT		/* done at who exports, not in the export */
+};
+
+struct finding {
+	enum audit_hop	 hop;
+	const struct part *part;	/* who let go of it; NULL: the agent */
+	bool		 placed;	/* stream and range are known */
+	uint8_t		 stream[STREAM_ID_LEN];
+	uint64_t	 from, to;
+	uint64_t	 records;	/* by counters; 0: not known */
+	const char	*words;
+};
+
+/* One look at everything. */
+struct look {
+	struct admin	*a;
+	struct sites	*sites;
+	struct lanes	*lanes;
+	struct finding	 found[FINDINGS_MAX];
+	unsigned	 n;
+	unsigned	 more;		/* beyond FINDINGS_MAX */
+	unsigned	 blind;		/* what could not be looked at */
+	unsigned	 notes;
+	char		 note[NOTES_MAX][200];
+	struct uids	 uids[PARTS_MAX];	/* of the local exports */
+	struct part	*at;		/* whose queue is being read */
+	uint64_t	 lanes_n, head_bytes, held_bytes;
+	uint64_t	 counted_bytes;	/* not there, and counted as dropped */
+	unsigned	 forgotten;	/* streams no longer remembered */
+};
+
+/* Once, however often it is found; one that continues another extends it. */
+void	 look_found(struct look *lk, const struct finding *f);
+/* What a reader of the result must know. */
+void	 look_note(struct look *lk, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
+/* The same, of something that cannot be looked at: the exit status says it. */
+void	 look_blind(struct look *lk, const char *fmt, ...)
+	    __attribute__((format(printf, 2, 3)));
+
+/* ---- audit_look.c: ranges of streams.  -ENOMEM. ---- */
+int	 look_at_lanes(struct look *lk);
+int	 look_at_spills(struct look *lk);
+int	 look_at_relays(struct look *lk);
+
+/* ---- audit_export.c: records of the local exports ---- */
+/* before and see of sites_read(); arg is the look. */
+void	 look_before(void *arg, struct part *p);
+void	 look_frame(void *arg, const struct frame *f, bool held);
+/* Once sites_read() is done.  -ENOMEM. */
+int	 look_at_exports(struct look *lk);
+
+/* ---- audit_sums.c: counters, and the frames of a queue ---- */
+/* -ENOMEM. */
+int	 look_at_sums(struct look *lk);
+void	 print_sums(FILE *out, const struct look *lk);
+
+#endif

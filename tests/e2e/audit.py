@@ -1,0 +1,341 @@
+# SPDX-License-Identifier: ISC
+"""audit.py - emplogd audit: it finds nothing where nothing is lost, and where
+a record was dropped it names the hop and the range of its lane
+
+The claims of the part need a build with --enable-planted-bugs: see
+src/base/plant.h.
+"""
+
+import glob
+import os
+import re
+import struct
+
+from claims import Skipped, check, claim, equal
+from fleet import agent, backend, give, relay, three
+from world import EMPLOGD, exported, free_port, wait_for
+
+
+def planted():
+    with open(EMPLOGD, 'rb') as f:
+        return b'EMPLOGD_DROP' in f.read()
+
+
+def needs_planted():
+    if not planted():
+        raise Skipped('not built with --enable-planted-bugs')
+
+
+def states(*roles):
+    return [r.sets['common.state_dir'] for r in roles]
+
+
+def audit(first, *others):
+    """(exit status, what it said) of an audit over the state directories."""
+    s = first.verb('audit', *states(*others), timeout=60)
+    return s.returncode, s.stdout + s.stderr
+
+
+def conserved(first, *others):
+    status, said = audit(first, *others)
+    check(said, status == 0 and said.endswith('audit: conserved\n'))
+    return said
+
+
+def lane_of(w):
+    """(id, head, tail) of the caller's lane."""
+    for path in w.lanes() + w.lanes('.dead'):
+        with open(path, 'rb') as f:
+            b = f.read(16384)
+        if not struct.unpack_from('<I', b, 56)[0] & 2:      # not the agent's own
+            return (os.path.basename(path)[:32], struct.unpack_from('<Q', b, 4096)[0],
+                    struct.unpack_from('<Q', b, 8192)[0])
+    raise AssertionError('there is no lane')
+
+
+class Log:
+    """A caller whose records' places in its lane are known."""
+
+    def __init__(self, w):
+        self.w, self.caller, self.places = w, w.caller(WORKER_ID='audited'), []
+
+    def log(self, n, text='text', wait=True):
+        """One record after the other, each a chunk of its own where wait."""
+        for _ in range(n):
+            start = lane_of(self.w)[1] if self.w.lanes() and self.places else 0
+            self.caller.log(f'{text}-{len(self.places)}', job=f'job-{len(self.places)}')
+            self.places.append((start, lane_of(self.w)[1]))
+            if wait:
+                wait_for('the record has left', lambda: lane_of(self.w)[2] == lane_of(self.w)[1])
+
+    def uid(self, k):
+        return f'{lane_of(self.w)[0]}:{self.places[k][0]}'
+
+
+def named(said, hop, log, k):
+    """It names the hop and exactly the range of record k."""
+    stream, at = lane_of(log.w)[0], log.places[k]
+    found = re.findall(r'^MISSING   (.*?)(?: of \'[^\']*\')?: stream ([0-9a-f]{32}) '
+                       r'bytes (\d+)-(\d+):', said, re.M)
+    if found != [(hop, stream, str(at[0]), str(at[1]))]:
+        raise AssertionError(f'not {hop} {stream} {at}:\n{said}')
+    check(said, said.count('MISSING') == 1 and said.endswith('audit: records are missing\n'))
+
+
+def missing(hop, log, k, first, *others):
+    status, said = audit(first, *others)
+    equal('exit', status, 1)
+    named(said, hop, log, k)
+
+
+# ---- nothing is lost ----
+
+@claim(epoll=True)
+def audit_of_a_running_chain_and_a_stopped_one_finds_it_conserved(w):
+    b = backend(w)
+    port = free_port()
+    e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}', exporter__endpoint=b.url).start()
+    r = relay(w, relay__next=f'127.0.0.1:{port}')
+    a = agent(w, r.port)
+    p = w.producer(10, 20, count=400)
+    for _ in range(3):
+        conserved(a, r, e)          # while records are on their way
+    wait_for('all is issued', lambda: p.process.poll() is not None)
+    wait_for('all is delivered', lambda: w.unacknowledged() == 0 and
+             r.counters()['queue_held_records'] == 0 and
+             e.counters()['queue_held_records'] == 0 and
+             e.counters()['export_done_records'] >= 400)
+    said = conserved(a, r, e)
+    check(said, 'records = ' in said and "exporter  '" in said)
+    for role in (a, r, e):
+        equal('exit', role.stop(), 0)
+    check(said, 'not running' in conserved(a, r, e))
+    check('from its other end', 'not running' in conserved(e, r, a))
+
+
+@claim()
+def audit_finds_what_waits_in_lane_spill_and_queue_conserved(w):
+    b = backend(w)
+    b.close()
+    r = relay(w, exporter__endpoint=b.url)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(5)
+    r.stop()
+    log.log(5, wait=False)
+    wait_for('spilled', lambda: a.counters()['queue_held_records'] > 0)
+    conserved(a, r)
+    a.kill()
+    log.log(5, wait=False)
+    said = conserved(a, r)
+    check(said, re.search(r'^lanes .* written, [1-9]', said, re.M) is not None)
+
+
+@claim()
+def audit_of_a_local_export_looks_for_each_record(w):
+    r = relay(w)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(20)
+    give(r, range(30))
+    wait_for('exported', lambda: r.counters()['export_done_records'] >= 50)
+    wait_for('done', lambda: r.counters()['queue_held_records'] == 0)
+    conserved(a, r)
+    for role in (a, r):
+        role.stop()
+    # A line that somebody takes out of the export is missed.
+    path = glob.glob(os.path.join(w.dir, 'relay/relay/export/logs.jsonl'))[0]
+    with open(path) as f:
+        lines = f.readlines()
+    with open(path, 'w') as f:
+        f.writelines(line for line in lines if '"text-7"' not in line)
+    missing('export', log, 7, a, r)
+
+
+@claim()
+def audit_says_when_it_cannot_look(w):
+    r = relay(w, start=False)
+    status, said = audit(r)
+    check(said, status == 2 and 'no role has run' in said)
+    r.start()
+    give(r, range(3))
+    r.stop()
+    status, said = audit(r)
+    equal('exit of an audit of a relay alone', (status, said.count('MISSING')), (0, 0))
+    counters = os.path.join(w.dir, 'relay/relay/counters')
+    with open(counters, 'wb') as f:
+        f.write(b'nothing of ours')
+    status, said = audit(r)
+    check(said, status == 2 and 'cannot be read' in said)
+    status, said = audit(r, *[r] * 16)
+    check(said, status == 78)
+
+
+@claim()
+def audit_sees_a_stream_a_relay_has_lost(w):
+    """A relay's queue is put back as it was before: what came since is missing."""
+    r = relay(w)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(3)
+    wait_for('exported', lambda: r.counters()['export_done_records'] >= 3)
+    r.stop()
+    state = os.path.join(w.dir, 'relay/relay/0')
+    old = {p: open(p, 'rb').read() for p in glob.glob(state + '/*.seg')}
+    r.start()
+    log.log(1)
+    wait_for('exported', lambda: r.counters()['export_done_records'] >= 4)
+    for role in (a, r):
+        role.stop()
+    for p in glob.glob(state + '/*.seg'):
+        os.unlink(p)
+    for p, b in old.items():
+        with open(p, 'wb') as f:
+            f.write(b)
+    status, said = audit(a, r)
+    stream, at = lane_of(w)[0], log.places[3]
+    check(said, status == 1 and
+          f'MISSING   lane -> relay: stream {stream} bytes {at[0]}-{at[1]}:' in said)
+
+
+# ---- a record is dropped at each hop in turn ----
+
+def drop(hop, k):
+    needs_planted()
+    return {'EMPLOGD_DROP': f'{hop}:{k}'}
+
+
+@claim(part='audit')
+def a_record_freed_without_being_sent_is_named(w):
+    r = relay(w)
+    a = agent(w, r.port, env=drop('live', 4))
+    log = Log(w)
+    log.log(7)
+    missing('lane -> relay', log, 3, a, r)
+    for role in (a, r):
+        role.stop()
+    missing('lane -> relay', log, 3, a, r)
+
+
+@claim(part='audit')
+def a_record_freed_without_being_spilled_is_named(w):
+    r = relay(w, start=False)
+    a = agent(w, r.port, env=drop('spill', 3))
+    log = Log(w)
+    log.log(5)
+    r.start()
+    wait_for('all came', lambda: r.counters()['recv_records'] >= 4 and
+             a.counters()['queue_held_records'] == 0)
+    missing('lane -> spill', log, 2, a, r)
+
+
+@claim(part='audit')
+def a_spilled_record_that_is_not_sent_is_named(w):
+    r = relay(w, start=False)
+    a = agent(w, r.port, env=drop('backlog', 2))
+    log = Log(w)
+    log.log(5)
+    r.start()
+    wait_for('all came', lambda: r.counters()['recv_records'] >= 4 and
+             a.counters()['queue_held_records'] == 0)
+    missing('spill -> relay', log, 1, a, r)
+
+
+@claim(part='audit')
+def a_record_a_relay_acknowledges_and_does_not_store_is_named(w):
+    r = relay(w, env=drop('intake', 5))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(8)
+    missing('lane -> relay', log, 4, a, r)
+
+
+@claim(part='audit')
+def a_record_a_relay_does_not_send_on_is_named(w):
+    b = backend(w)
+    port = free_port()
+    e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}', exporter__endpoint=b.url).start()
+    r = relay(w, relay__next=f'127.0.0.1:{port}', env=drop('onward', 3))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(6)
+    wait_for('all came', lambda: e.counters()['export_done_records'] >= 5 and
+             r.counters()['queue_held_records'] == 0)
+    missing('relay -> exporter', log, 2, a, r, e)
+
+
+@claim(part='audit')
+def a_record_an_exporter_acknowledges_and_does_not_store_is_named(w):
+    b = backend(w)
+    port = free_port()
+    e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}', exporter__endpoint=b.url,
+               env=drop('intake', 2)).start()
+    r = relay(w, relay__next=f'127.0.0.1:{port}')
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(6)
+    wait_for('all came', lambda: e.counters()['export_done_records'] >= 5 and
+             r.counters()['queue_held_records'] == 0)
+    missing('relay -> exporter', log, 1, a, r, e)
+
+
+@claim(part='audit')
+def a_frame_that_is_done_and_in_no_request_is_named(w):
+    r = relay(w, env=drop('fill', 4))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(6)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 6)
+    missing('export', log, 3, a, r)
+    for role in (a, r):
+        role.stop()
+    missing('export', log, 3, a, r)
+
+
+@claim(part='audit')
+def a_record_left_out_of_its_request_is_named_by_the_export(w):
+    r = relay(w, env=drop('encode', 5))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(8)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 8)
+    missing('export', log, 4, a, r)
+
+
+@claim(part='audit')
+def a_record_left_out_of_its_request_is_named_by_the_exporter(w):
+    b = backend(w)
+    r = relay(w, exporter__endpoint=b.url, env=drop('encode', 1))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(1)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 1)
+    log.log(3)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 4)
+    missing('export', log, 0, a, r)
+    for role in (a, r):
+        role.stop()
+    missing('export', log, 0, a, r)
+
+
+@claim(part='audit')
+def nothing_is_named_where_the_switch_is_not_reached(w):
+    r = relay(w, env=drop('intake', 1000))
+    a = agent(w, r.port, env=drop('live', 1000))
+    log = Log(w)
+    log.log(5)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 5)
+    conserved(a, r)
+
+
+@claim()
+def a_build_for_users_has_no_switch(w):
+    if planted():
+        raise Skipped('built with --enable-planted-bugs')
+    r = relay(w, env={'EMPLOGD_DROP': 'intake:1'})
+    a = agent(w, r.port, env={'EMPLOGD_DROP': 'live:1'})
+    log = Log(w)
+    log.log(3)
+    wait_for('done', lambda: len(list(exported(
+        os.path.join(w.dir, 'relay/relay/export')))) >= 3)
+    conserved(a, r)
