@@ -23,6 +23,7 @@ tests_e2e_caller_SOURCES = tests/e2e/caller.c
 tests_e2e_caller_LDADD = libemplog.la
 tests_e2e_no_uring_SOURCES = tests/e2e/no_uring.c
 EXTRA_DIST += tests/e2e/run.py tests/e2e/claims.py tests/e2e/fleet.py \
+	tests/e2e/audit.py tests/part-audit.sh \
 	tests/e2e/backend.py tests/e2e/answers.py tests/e2e/decoded.py \
 	tests/e2e/edge.py tests/e2e/endpoints.py tests/e2e/kept.py \
 	tests/e2e/legacy.py tests/e2e/letters.py tests/e2e/life.py \

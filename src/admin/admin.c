@@ -36,6 +36,8 @@ const struct admin_verb admin_verbs[] = {
 	{ "tail", admin_tail, "tail [-f] [-n number] [--event=type] "
 	    "[--job=id] [--json] [--level=level] [--worker=id]",
 	    "records as they stand in the lanes", true },
+	{ "trace", admin_trace, "trace uid | job [state_dir ...]",
+	    "where a record is now, or all of a job", true },
 	{ "version", admin_version, "version", "which emplogd this is", false },
 	{ 0 },
 };

@@ -65,6 +65,7 @@ void	 admin_synopsis(FILE *to);
 /* argv[0] is the verb itself. */
 int	 admin_audit(int argc, char **argv, struct admin *a);
 int	 admin_status(int argc, char **argv, struct admin *a);
+int	 admin_trace(int argc, char **argv, struct admin *a);
 int	 admin_ring(int argc, char **argv, struct admin *a);
 int	 admin_tail(int argc, char **argv, struct admin *a);
 int	 admin_dlq(int argc, char **argv, struct admin *a);

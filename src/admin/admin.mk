@@ -19,6 +19,7 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/audit.c src/admin/audit.h src/admin/audit_export.c \
 	src/admin/audit_look.c src/admin/audit_sums.c src/admin/site.c \
 	src/admin/site.h src/admin/stock.c src/admin/stock.h \
+	src/admin/trace.c src/admin/trace.h src/admin/trace_find.c \
 	src/admin/uids.c src/admin/uids.h \
 	src/admin/ca.c src/admin/cert.c src/admin/cert.h
 libparts_a_CPPFLAGS += $(JANSSON_CFLAGS)

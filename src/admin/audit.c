@@ -45,6 +45,10 @@ look_found(struct look *lk, const struct finding *f)
 	struct finding *old;
 	unsigned i;
 
+	if (lk->elsewhere && f->placed && f->hop <= HOP_SPILL_RELAY) {
+		lk->unseen_bytes += f->to - f->from;
+		return;
+	}
 	for (i = 0; i < lk->n; i++) {
 		old = &lk->found[i];
 		if (overlaps(old, f))
@@ -96,7 +100,7 @@ begin(struct look *lk)
 {
 	lk->n = lk->more = lk->blind = lk->notes = lk->forgotten = 0;
 	lk->lanes_n = lk->head_bytes = lk->held_bytes = 0;
-	lk->counted_bytes = 0;
+	lk->counted_bytes = lk->unseen_bytes = 0;
 }
 
 /* The cursors of all lanes before any queue: they are the furthest up. */
@@ -116,6 +120,7 @@ look_once(struct look *lk)
 		    reader_tail(&lk->lanes->v[i]->r) : 0;
 	if (r == 0)
 		r = sites_read(lk->sites, look_before, look_frame, lk);
+	lk->elsewhere = !look_has_relays(lk);
 	if (r == 0)
 		r = look_at_lanes(lk);
 	if (r == 0)
@@ -124,6 +129,9 @@ look_once(struct look *lk)
 		r = look_at_relays(lk);
 	if (r == 0)
 		r = look_at_exports(lk);
+	if (lk->unseen_bytes > 0)
+		look_blind(lk, "%" PRIu64 " bytes left for a relay that is not "
+		    "here", lk->unseen_bytes);
 	return r == 0 ? look_at_sums(lk) : r;
 }
 

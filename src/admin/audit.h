@@ -65,9 +65,13 @@ struct look {
 	struct part	*at;		/* whose queue is being read */
 	uint64_t	 lanes_n, head_bytes, held_bytes;
 	uint64_t	 counted_bytes;	/* not there, and counted as dropped */
+	bool		 elsewhere;	/* an agent's relay is not here */
+	uint64_t	 unseen_bytes;	/* which may have these */
 	unsigned	 forgotten;	/* streams no longer remembered */
 };
 
+/* An agent has more relays than have their queues here. */
+bool	 look_has_relays(const struct look *lk);
 /* Once, however often it is found; one that continues another extends it. */
 void	 look_found(struct look *lk, const struct finding *f);
 /* What a reader of the result must know. */

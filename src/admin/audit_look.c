@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "admin/audit.h"
@@ -83,6 +84,22 @@ static bool
 touches(const struct ranges *rs, uint64_t from, uint64_t to)
 {
 	return ranges_has(rs, to) || (from > 0 && ranges_has(rs, from - 1));
+}
+
+bool
+look_has_relays(const struct look *lk)
+{
+	const char *peer = conf_text(lk->a->conf, KEY_agent_relay);
+	unsigned i, here = 0, asked = 1;
+
+	for (i = 0; i < lk->sites->n; i++)
+		here += lk->sites->part[i].kind == PART_RELAY &&
+		    lk->sites->part[i].there;
+	while ((peer = strchr(peer, ',')) != NULL) {
+		peer++;
+		asked++;
+	}
+	return here >= asked || stations(lk, NULL) == 0;
 }
 
 /* ---- lanes ---- */

@@ -15,7 +15,7 @@ static _Atomic unsigned long passed;
 bool
 plant_drop(const char *hop)
 {
-	const char *ask = getenv("EMPLOGD_DROP");
+	const char *ask = getenv("PLANTED_DROP");
 	size_t n = strlen(hop);
 
 	if (ask == NULL || strncmp(ask, hop, n) != 0 || ask[n] != ':')

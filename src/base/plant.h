@@ -2,7 +2,7 @@
 /*
  * plant.h - records dropped on purpose, to see that they are missed
  *
- * What:     in a build with --enable-planted-bugs, EMPLOGD_DROP=hop:k in the
+ * What:     in a build with --enable-planted-bugs, PLANTED_DROP=hop:k in the
  *           environment makes the k-th thing that passes a hop vanish without
  *           a counter, once; in any other build PLANT_DROP() is false and
  *           nothing of it is in the binary.
@@ -22,7 +22,7 @@
 #include <stdbool.h>
 
 #ifdef PLANTED_BUGS
-/* True for the k-th call with the hop that EMPLOGD_DROP names. */
+/* True for the k-th call with the hop that PLANTED_DROP names. */
 bool	 plant_drop(const char *hop);
 #define PLANT_DROP(hop)	plant_drop(hop)
 #else

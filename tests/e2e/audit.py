@@ -11,6 +11,7 @@ import os
 import re
 import struct
 
+from backend import Answer
 from claims import Skipped, check, claim, equal
 from fleet import agent, backend, give, relay, three
 from world import EMPLOGD, exported, free_port, wait_for
@@ -18,7 +19,7 @@ from world import EMPLOGD, exported, free_port, wait_for
 
 def planted():
     with open(EMPLOGD, 'rb') as f:
-        return b'EMPLOGD_DROP' in f.read()
+        return b'PLANTED_DROP' in f.read()
 
 
 def needs_planted():
@@ -83,8 +84,14 @@ def named(said, hop, log, k):
 
 
 def missing(hop, log, k, first, *others):
-    status, said = audit(first, *others)
-    equal('exit', status, 1)
+    """What a queue calls done counts when that is on its disk: 200 ms later."""
+    said = ''
+
+    def is_missed():
+        nonlocal said
+        status, said = audit(first, *others)
+        return status == 1
+    wait_for('what is dropped is missed', is_missed, every=0.1)
     named(said, hop, log, k)
 
 
@@ -198,11 +205,29 @@ def audit_sees_a_stream_a_relay_has_lost(w):
           f'MISSING   lane -> relay: stream {stream} bytes {at[0]}-{at[1]}:' in said)
 
 
+@claim()
+def audit_with_one_of_two_relays_does_not_say_missing(w):
+    """What the other one has cannot be seen from here."""
+    one, other = relay(w, state='one'), relay(w, state='other')
+    a = agent(w, one.port, start=False)
+    a.sets['agent.relay'] += f',127.0.0.1:{other.port}'
+    a.start()
+    log = Log(w)
+    log.log(3)
+    (one if one.counters()['recv_records'] > 0 else other).kill()
+    log.log(3)
+    conserved(a, one, other)
+    for relay_here in (one, other):
+        status, said = audit(a, relay_here)
+        check(f'{status}: {said}', status == 2 and 'a relay that is not here' in said)
+        check(said, 'MISSING' not in said)
+
+
 # ---- a record is dropped at each hop in turn ----
 
 def drop(hop, k):
     needs_planted()
-    return {'EMPLOGD_DROP': f'{hop}:{k}'}
+    return {'PLANTED_DROP': f'{hop}:{k}'}
 
 
 @claim(part='audit')
@@ -332,10 +357,98 @@ def nothing_is_named_where_the_switch_is_not_reached(w):
 def a_build_for_users_has_no_switch(w):
     if planted():
         raise Skipped('built with --enable-planted-bugs')
-    r = relay(w, env={'EMPLOGD_DROP': 'intake:1'})
-    a = agent(w, r.port, env={'EMPLOGD_DROP': 'live:1'})
+    r = relay(w, env={'PLANTED_DROP': 'intake:1'})
+    a = agent(w, r.port, env={'PLANTED_DROP': 'live:1'})
     log = Log(w)
     log.log(3)
     wait_for('done', lambda: len(list(exported(
         os.path.join(w.dir, 'relay/relay/export')))) >= 3)
+    conserved(a, r)
+
+
+# ---- emplogd trace ----
+
+def trace(what, first, *others):
+    s = first.verb('trace', what, *states(*others), timeout=60)
+    return s.returncode, s.stdout + s.stderr
+
+
+def traced(what, words, first, *others):
+    """Each of the words, in this order, once what is on its way has arrived."""
+    said = ''
+
+    def is_said():
+        nonlocal said
+        said = trace(what, first, *others)[1]
+        at = 0
+        for word in words:
+            at = said.find(word, at)
+            if at < 0:
+                return False
+        return True
+    try:
+        wait_for('what trace says', is_said, every=0.1)
+    except TimeoutError:
+        raise AssertionError(f'not {words}: {said}') from None
+    equal('exit', trace(what, first, *others)[0], 0)
+
+
+@claim()
+def trace_says_where_a_record_is_on_each_step_of_its_way(w):
+    b = backend(w)
+    port = free_port()
+    e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}', exporter__endpoint=b.url)
+    r = relay(w, start=False, relay__next=f'127.0.0.1:{port}')
+    a = agent(w, r.port, start=False)
+    log = Log(w)
+    log.log(1, wait=False)
+    a.start()
+    uid = log.uid(0)
+    traced(uid, [uid, 'lane ', 'acknowledged by a relay, or spilled', 'agent ',
+                 'spilled, waits for the relay'], a, r, e)
+    r.start()
+    traced(uid, ['agent ', 'was spilled, sent and acknowledged', 'relay ',
+                 'waits in the queue'], a, r, e)
+    e.start()
+    traced(uid, ['relay ', 'sent on and acknowledged', 'exporter ',
+                 'done: answered by the backend'], a, r, e)
+    a.kill()
+    log.log(1, wait=False)
+    traced(log.uid(1), ['lane ', 'waits to be acknowledged'], a, r, e)
+    status, said = trace('0' * 32 + ':7', a, r, e)
+    check(said, status == 1 and 'unknown' in said)
+
+
+@claim()
+def trace_finds_all_records_of_a_job(w):
+    r = relay(w)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(3)
+    log.caller.tell('started job-1')
+    log.caller.log('one more', job='job-1')
+    traced('job-1', [log.uid(1), 'relay ', 'done: in the local export', 'in progress'], a, r)
+    check('not of the others', log.uid(0) not in trace('job-1', a, r)[1])
+    status, said = trace('job-99', a, r)
+    check(said, status == 1 and 'no record of it is known here' in said)
+    # When the lane is gone and the queue empty, the export still knows.
+    log.caller.leave('close')
+    for role in (a, r):
+        role.stop()
+    for path in w.lanes() + w.lanes('.dead'):
+        os.unlink(path)
+    traced('job-2', ['done: in the local export'], r)
+
+
+@claim()
+def trace_says_what_a_backend_said_of_a_dead_letter(w):
+    b = backend(w, usual=lambda request: Answer(413 if any(
+        r.attributes.get('job_id') == 'job-1' for r in request.records) else 200))
+    r = relay(w, exporter__endpoint=b.url)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(3)
+    wait_for('a dead letter', lambda: r.counters()['export_dead_records'] == 1)
+    for what in (log.uid(1), 'job-1'):
+        traced(what, ['relay ', 'done: a dead letter', 'refused   too large 413'], a, r)
     conserved(a, r)
