@@ -5,7 +5,8 @@
 # tables: after a change of keys.def, foreign.def or counters.def
 # "make man-tables" puts them into the pages, and "make check" insists.
 
-dist_man_MANS += man/emplogd.8 man/emplogd.conf.5 man/emplogd-counters.7
+dist_man_MANS += man/emplogd.8 man/emplogd.conf.5 man/emplogd-counters.7 \
+	man/emplogd-delivery.7
 EXTRA_DIST += man/tables.sh
 
 check_PROGRAMS += tests/print_tables
