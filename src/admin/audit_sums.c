@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "admin/audit.h"
@@ -191,8 +192,15 @@ look_at_sequence(struct look *lk, struct part *p)
 	return r;
 }
 
+/* Killed in the middle of something: its gauges say what was before. */
+static bool
+broke_off(const struct part *p)
+{
+	return !p->running && strcmp(p->c.head->state, "done") != 0;
+}
+
 static void
-look_at_counters(struct look *lk, struct part *p)
+look_at_steady(struct look *lk, struct part *p)
 {
 	struct sum s;
 
@@ -202,11 +210,26 @@ look_at_counters(struct look *lk, struct part *p)
 	if (!balances(p, queue_sum, &s))
 		unbalanced(lk, p, HOP_QUEUE, &s, "records its queue has "
 		    "counted as stored, and as nothing else");
-	if (!p->ends)
-		return;
-	if (!balances(p, export_sum, &s))
+	if (p->ends && !balances(p, export_sum, &s))
 		unbalanced(lk, p, HOP_EXPORT, &s, "records taken for the "
 		    "export, and neither delivered nor dropped");
+}
+
+static void
+look_at_counters(struct look *lk, struct part *p)
+{
+	struct sum s = { 0, 0 };
+
+	if (broke_off(p))
+		look_note(lk, "'%s' was killed: what its counters held then is "
+		    "told by its disk", p->dir);
+	else
+		look_at_steady(lk, p);
+	if (!p->ends || p->c_error < 0)
+		return;
+	if (p->c.head->short_to > p->c.head->short_from)
+		unbalanced(lk, p, HOP_EXPORT, &s, "a record of this range was "
+		    "in no request");
 	if (!balances(p, dead_sum, &s))
 		unbalanced(lk, p, HOP_EXPORT, &s, "records counted as dead "
 		    "letters that were never kept");

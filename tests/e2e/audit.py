@@ -452,3 +452,51 @@ def trace_says_what_a_backend_said_of_a_dead_letter(w):
     for what in (log.uid(1), 'job-1'):
         traced(what, ['relay ', 'done: a dead letter', 'refused   too large 413'], a, r)
     conserved(a, r)
+
+
+# ---- no false alarm ----
+
+@claim()
+def audit_misses_nothing_while_each_role_is_killed_and_segments_go(w):
+    port = free_port()
+    e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}',
+               exporter__queue_max='8M').start()
+    r = relay(w, relay__next=f'127.0.0.1:{port}', relay__queue_max='8M')
+    a = agent(w, r.port, agent__queue_max='4M')
+    producers = [w.producer(20, 10) for _ in range(2)]
+    faults = []
+    for k in range(12):
+        victim = (a, r, e)[k % 3]
+        before = e.counters()['export_done_records']
+        victim.kill()
+        status, said = audit(a, r, e)
+        if status != 0:
+            faults.append(f'without {victim.roles}: {said}')
+        victim.start()
+        wait_for('it goes on', lambda: e.counters()['export_done_records'] > before + 200, 30)
+        status, said = audit(a, r, e)
+        if status != 0:
+            faults.append(f'with {victim.roles} again: {said}')
+    for p in producers:
+        p.kill()
+    wait_for('all is delivered', lambda: w.unacknowledged() == 0 and all(
+        x.counters()['queue_held_records'] == 0 for x in (a, r, e)), 30)
+    status, said = audit(a, r, e)
+    if status != 0:
+        faults.append(f'at the end: {said}')
+    check('\n'.join(faults), not faults)
+    check('segments went', not os.path.exists(os.path.join(
+        w.dir, 'relay/relay/0/0000000000000001.seg')))
+
+
+@claim(part='audit')
+def a_frame_a_backend_never_saw_is_counted_at_the_exporter(w):
+    b = backend(w)
+    r = relay(w, exporter__endpoint=b.url, env=drop('fill', 4))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(6)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 6)
+    status, said = audit(a, r)
+    check(said, status == 1 and "MISSING   export of '" in said and
+          ': 1: records done in its queue that the export has not counted' in said)
