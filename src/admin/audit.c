@@ -40,7 +40,7 @@ overlaps(const struct finding *a, const struct finding *b)
 }
 
 void
-look_found(struct look *lk, const struct finding *f)
+audit_found(struct audit_look *lk, const struct finding *f)
 {
 	struct finding *old;
 	unsigned i;
@@ -66,14 +66,14 @@ look_found(struct look *lk, const struct finding *f)
 }
 
 static void __attribute__((format(printf, 2, 0)))
-vnote(struct look *lk, const char *fmt, va_list ap)
+vnote(struct audit_look *lk, const char *fmt, va_list ap)
 {
 	if (lk->notes < NOTES_MAX)
 		vsnprintf(lk->note[lk->notes++], sizeof(lk->note[0]), fmt, ap);
 }
 
 void
-look_note(struct look *lk, const char *fmt, ...)
+audit_note(struct audit_look *lk, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -83,7 +83,7 @@ look_note(struct look *lk, const char *fmt, ...)
 }
 
 void
-look_blind(struct look *lk, const char *fmt, ...)
+audit_blind(struct audit_look *lk, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -96,7 +96,7 @@ look_blind(struct look *lk, const char *fmt, ...)
 /* ---- looking ---- */
 
 static void
-begin(struct look *lk)
+begin(struct audit_look *lk)
 {
 	lk->n = lk->more = lk->blind = lk->notes = lk->forgotten = 0;
 	lk->lanes_n = lk->head_bytes = lk->held_bytes = 0;
@@ -105,7 +105,7 @@ begin(struct look *lk)
 
 /* The cursors of all lanes before any queue: they are the furthest up. */
 static int
-look_once(struct look *lk)
+audit_once(struct audit_look *lk)
 {
 	unsigned i;
 	int r;
@@ -113,31 +113,31 @@ look_once(struct look *lk)
 	begin(lk);
 	r = lanes_scan(lk->lanes);
 	if (r == 0 && lk->lanes->error < 0 && lk->lanes->error != -ENOENT)
-		look_blind(lk, "'%s' cannot be read: %s", lk->lanes->dir[0],
+		audit_blind(lk, "'%s' cannot be read: %s", lk->lanes->dir[0],
 		    strerror(-lk->lanes->error));
 	for (i = 0; i < lk->lanes->n; i++)
 		lk->lanes->v[i]->pos = lk->lanes->v[i]->error == 0 ?
 		    reader_tail(&lk->lanes->v[i]->r) : 0;
 	if (r == 0)
-		r = sites_read(lk->sites, look_before, look_frame, lk);
-	lk->elsewhere = !look_has_relays(lk);
+		r = sites_read(lk->sites, audit_before, audit_frame, lk);
+	lk->elsewhere = !audit_has_relays(lk);
 	if (r == 0)
-		r = look_at_lanes(lk);
+		r = audit_at_lanes(lk);
 	if (r == 0)
-		r = look_at_spills(lk);
+		r = audit_at_spills(lk);
 	if (r == 0)
-		r = look_at_relays(lk);
+		r = audit_at_relays(lk);
 	if (r == 0)
-		r = look_at_exports(lk);
+		r = audit_at_exports(lk);
 	if (lk->unseen_bytes > 0)
-		look_blind(lk, "%" PRIu64 " bytes left for a relay that is not "
+		audit_blind(lk, "%" PRIu64 " bytes left for a relay that is not "
 		    "here", lk->unseen_bytes);
-	return r == 0 ? look_at_sums(lk) : r;
+	return r == 0 ? audit_at_sums(lk) : r;
 }
 
 /* What both looks miss. */
 static void
-keep_common(struct look *lk, const struct finding *before, unsigned n)
+keep_common(struct audit_look *lk, const struct finding *before, unsigned n)
 {
 	unsigned i, j, kept = 0;
 
@@ -151,14 +151,14 @@ keep_common(struct look *lk, const struct finding *before, unsigned n)
 }
 
 static int
-look_twice(struct look *lk)
+audit_twice(struct audit_look *lk)
 {
 	struct timespec nap = { 0, AGAIN_NS };
 	struct finding *before;
 	unsigned n;
 	int r;
 
-	r = look_once(lk);
+	r = audit_once(lk);
 	if (r < 0 || lk->n == 0)
 		return r;
 	n = lk->n;
@@ -167,7 +167,7 @@ look_twice(struct look *lk)
 		return -ENOMEM;
 	memcpy(before, lk->found, n * sizeof(*before));
 	nanosleep(&nap, NULL);
-	r = look_once(lk);
+	r = audit_once(lk);
 	if (r == 0)
 		keep_common(lk, before, n);
 	free(before);
@@ -195,7 +195,7 @@ print_finding(FILE *out, const struct finding *f)
 }
 
 static int
-verdict(struct look *lk)
+verdict(struct audit_look *lk)
 {
 	FILE *out = lk->a->out;
 	unsigned i;
@@ -233,7 +233,7 @@ parts_there(const struct sites *st)
 }
 
 static int
-run(struct look *lk)
+run(struct audit_look *lk)
 {
 	unsigned i;
 	int r;
@@ -246,7 +246,7 @@ run(struct look *lk)
 	}
 	r = reader_guard_install();
 	if (r == 0)
-		r = look_twice(lk);
+		r = audit_twice(lk);
 	if (r < 0)
 		fprintf(lk->a->err, "emplogd audit: %s\n", strerror(-r));
 	r = r < 0 ? CANNOT_LOOK : verdict(lk);
@@ -259,7 +259,7 @@ int
 admin_audit(int argc, char **argv, struct admin *a)
 {
 	const char *state = conf_text(a->conf, KEY_common_state_dir);
-	struct look *lk = calloc(1, sizeof(*lk));
+	struct audit_look *lk = calloc(1, sizeof(*lk));
 	struct sites *st = calloc(1, sizeof(*st));
 	struct lanes *ls = calloc(1, sizeof(*ls));
 	int i, r = CANNOT_LOOK;
@@ -268,7 +268,7 @@ admin_audit(int argc, char **argv, struct admin *a)
 		fprintf(a->err, "emplogd audit: %s\n", strerror(ENOMEM));
 		goto out;
 	}
-	*lk = (struct look){ .a = a, .sites = st, .lanes = ls };
+	*lk = (struct audit_look){ .a = a, .sites = st, .lanes = ls };
 	sites_init(st);
 	lanes_init(ls, a->sys != NULL ? a->sys : &shm_sys_os,
 	    conf_text(a->conf, KEY_common_ring_dir), state);

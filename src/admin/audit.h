@@ -51,7 +51,7 @@ struct finding {
 };
 
 /* One look at everything. */
-struct look {
+struct audit_look {
 	struct admin	*a;
 	struct sites	*sites;
 	struct lanes	*lanes;
@@ -71,31 +71,31 @@ struct look {
 };
 
 /* An agent has more relays than have their queues here. */
-bool	 look_has_relays(const struct look *lk);
+bool	 audit_has_relays(const struct audit_look *lk);
 /* Once, however often it is found; one that continues another extends it. */
-void	 look_found(struct look *lk, const struct finding *f);
+void	 audit_found(struct audit_look *lk, const struct finding *f);
 /* What a reader of the result must know. */
-void	 look_note(struct look *lk, const char *fmt, ...)
+void	 audit_note(struct audit_look *lk, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 /* The same, of something that cannot be looked at: the exit status says it. */
-void	 look_blind(struct look *lk, const char *fmt, ...)
+void	 audit_blind(struct audit_look *lk, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));
 
 /* ---- audit_look.c: ranges of streams.  -ENOMEM. ---- */
-int	 look_at_lanes(struct look *lk);
-int	 look_at_spills(struct look *lk);
-int	 look_at_relays(struct look *lk);
+int	 audit_at_lanes(struct audit_look *lk);
+int	 audit_at_spills(struct audit_look *lk);
+int	 audit_at_relays(struct audit_look *lk);
 
 /* ---- audit_export.c: records of the local exports ---- */
 /* before and see of sites_read(); arg is the look. */
-void	 look_before(void *arg, struct part *p);
-void	 look_frame(void *arg, const struct frame *f, bool held);
+void	 audit_before(void *arg, struct part *p);
+void	 audit_frame(void *arg, const struct frame *f, bool held);
 /* Once sites_read() is done.  -ENOMEM. */
-int	 look_at_exports(struct look *lk);
+int	 audit_at_exports(struct audit_look *lk);
 
 /* ---- audit_sums.c: counters, and the frames of a queue ---- */
 /* -ENOMEM. */
-int	 look_at_sums(struct look *lk);
-void	 print_sums(FILE *out, const struct look *lk);
+int	 audit_at_sums(struct audit_look *lk);
+void	 print_sums(FILE *out, const struct audit_look *lk);
 
 #endif

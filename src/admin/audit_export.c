@@ -12,23 +12,23 @@
 #define COPY_BYTES	READER_COPY_MIN(LANE_DATA_MAX)
 
 static struct uids *
-uids_of(struct look *lk, const struct part *p)
+uids_of(struct audit_look *lk, const struct part *p)
 {
 	return &lk->uids[p - lk->sites->part];
 }
 
 /* Its export tells of each record ever. */
 static bool
-tells_all(struct look *lk, const struct part *p)
+tells_all(struct audit_look *lk, const struct part *p)
 {
 	return p->there && p->local && uids_of(lk, p)->slots > 0 &&
 	    !uids_of(lk, p)->cut;
 }
 
 void
-look_before(void *arg, struct part *p)
+audit_before(void *arg, struct part *p)
 {
-	struct look *lk = arg;
+	struct audit_look *lk = arg;
 	struct uids *u = uids_of(lk, p);
 	char dir[512];
 	int r;
@@ -40,12 +40,12 @@ look_before(void *arg, struct part *p)
 	snprintf(dir, sizeof(dir), "%s/export", p->dir);
 	r = uids_read(u, dir);
 	if (r < 0 && r != -ENOENT)
-		look_blind(lk, "the export '%s' cannot be read: %s", dir,
+		audit_blind(lk, "the export '%s' cannot be read: %s", dir,
 		    strerror(-r));
 	if (r < 0)
 		uids_fini(u);
 	else if (u->cut)
-		look_note(lk, "older files of the export '%s' are gone: its "
+		audit_note(lk, "older files of the export '%s' are gone: its "
 		    "records are not looked for one by one", dir);
 }
 
@@ -69,7 +69,7 @@ is_touched(const struct streams *s, const uint8_t *id, uint64_t from,
 
 /* Exported, buried, or kept as bytes: or it is missing. */
 static bool
-is_out(struct look *lk, const struct part *p, const uint8_t *id,
+is_out(struct audit_look *lk, const struct part *p, const uint8_t *id,
     uint64_t from, uint64_t to)
 {
 	return uids_has(uids_of(lk, p), id, from) ||
@@ -78,7 +78,7 @@ is_out(struct look *lk, const struct part *p, const uint8_t *id,
 }
 
 static void
-not_out(struct look *lk, const struct part *p, const uint8_t *id,
+not_out(struct audit_look *lk, const struct part *p, const uint8_t *id,
     uint64_t from, uint64_t to)
 {
 	struct finding f = { .hop = HOP_EXPORT, .part = p, .placed = true,
@@ -87,13 +87,13 @@ not_out(struct look *lk, const struct part *p, const uint8_t *id,
 	    "letters" };
 
 	memcpy(f.stream, id, STREAM_ID_LEN);
-	look_found(lk, &f);
+	audit_found(lk, &f);
 }
 
 /* sees each record of a body that begins at pos. */
 static void
-each_record(struct look *lk, struct bytes body, const uint8_t *id,
-    uint64_t pos, void (*see)(struct look *lk, const uint8_t *id,
+each_record(struct audit_look *lk, struct bytes body, const uint8_t *id,
+    uint64_t pos, void (*see)(struct audit_look *lk, const uint8_t *id,
     uint64_t from, uint64_t to))
 {
 	struct mp m = mp_of(body);
@@ -111,7 +111,7 @@ each_record(struct look *lk, struct bytes body, const uint8_t *id,
 /* ---- records that are in frames still ---- */
 
 static void
-see_framed(struct look *lk, const uint8_t *id, uint64_t from, uint64_t to)
+see_framed(struct audit_look *lk, const uint8_t *id, uint64_t from, uint64_t to)
 {
 	if (!is_out(lk, lk->at, id, from, to))
 		not_out(lk, lk->at, id, from, to);
@@ -130,9 +130,9 @@ is_parsed(const struct frame *f)
 }
 
 void
-look_frame(void *arg, const struct frame *f, bool held)
+audit_frame(void *arg, const struct frame *f, bool held)
 {
-	struct look *lk = arg;
+	struct audit_look *lk = arg;
 
 	if (!held && tells_all(lk, lk->at) && is_parsed(f))
 		each_record(lk, f->body, f->stream, f->from, see_framed);
@@ -142,7 +142,8 @@ look_frame(void *arg, const struct frame *f, bool held)
 
 /* One that some queue is done with, and no export has. */
 static void
-see_in_lane(struct look *lk, const uint8_t *id, uint64_t from, uint64_t to)
+see_in_lane(struct audit_look *lk, const uint8_t *id, uint64_t from,
+    uint64_t to)
 {
 	struct sites *st = lk->sites;
 	const struct part *p, *done = NULL;
@@ -163,7 +164,7 @@ see_in_lane(struct look *lk, const uint8_t *id, uint64_t from, uint64_t to)
 }
 
 static void
-look_through_lane(struct look *lk, struct watched *w, uint8_t *buf)
+audit_through_lane(struct audit_look *lk, struct watched *w, uint8_t *buf)
 {
 	uint64_t tail = reader_tail(&w->r), pos = reader_oldest(&w->r);
 	bool skipped;
@@ -180,7 +181,7 @@ look_through_lane(struct look *lk, struct watched *w, uint8_t *buf)
 
 /* An entry no record can be made of has no id, but its count. */
 static void
-forgive_bad(struct look *lk)
+forgive_bad(struct audit_look *lk)
 {
 	uint64_t found[PARTS_MAX] = { 0 }, bad;
 	const struct finding *f;
@@ -203,7 +204,7 @@ forgive_bad(struct look *lk)
 }
 
 int
-look_at_exports(struct look *lk)
+audit_at_exports(struct audit_look *lk)
 {
 	uint8_t *buf = malloc(COPY_BYTES);
 	unsigned i;
@@ -212,7 +213,7 @@ look_at_exports(struct look *lk)
 		return -ENOMEM;
 	for (i = 0; i < lk->lanes->n; i++)
 		if (lk->lanes->v[i]->error == 0)
-			look_through_lane(lk, lk->lanes->v[i], buf);
+			audit_through_lane(lk, lk->lanes->v[i], buf);
 	free(buf);
 	forgive_bad(lk);
 	return 0;

@@ -18,7 +18,7 @@
 
 /* A stream somebody let go of, and where it could be. */
 struct search {
-	struct look	*lk;
+	struct audit_look	*lk;
 	const struct part *from;	/* NULL: a lane */
 	int		 error;
 };
@@ -34,7 +34,7 @@ merge(struct ranges *known, struct env *env, const struct streams *s,
 
 /* All that stations other than from have, ever had, or quarantined of it. */
 static int
-known_of(struct look *lk, const struct part *from, const uint8_t *id,
+known_of(struct audit_look *lk, const struct part *from, const uint8_t *id,
     struct ranges *known, bool *ret_known)
 {
 	struct sites *st = lk->sites;
@@ -55,7 +55,7 @@ known_of(struct look *lk, const struct part *from, const uint8_t *id,
 }
 
 static unsigned
-stations(const struct look *lk, const struct part *but)
+stations(const struct audit_look *lk, const struct part *but)
 {
 	unsigned i, n = 0;
 
@@ -67,7 +67,7 @@ stations(const struct look *lk, const struct part *but)
 
 /* Bytes of a lane that are in a spill, or were. */
 static int
-spilled_of(struct look *lk, const uint8_t *id, struct ranges *ret)
+spilled_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
 {
 	struct sites *st = lk->sites;
 	unsigned i;
@@ -87,7 +87,7 @@ touches(const struct ranges *rs, uint64_t from, uint64_t to)
 }
 
 bool
-look_has_relays(const struct look *lk)
+audit_has_relays(const struct audit_look *lk)
 {
 	const char *peer = conf_text(lk->a->conf, KEY_agent_relay);
 	unsigned i, here = 0, asked = 1;
@@ -119,8 +119,8 @@ long_gone(const struct watched *w)
 }
 
 static void
-lane_hole(struct look *lk, const struct watched *w, const struct ranges *sp,
-    const struct range *hole)
+lane_hole(struct audit_look *lk, const struct watched *w,
+    const struct ranges *sp, const struct range *hole)
 {
 	struct finding f = { .placed = true, .from = hole->from,
 	    .to = hole->to, .hop = touches(sp, hole->from, hole->to) ?
@@ -134,11 +134,11 @@ lane_hole(struct look *lk, const struct watched *w, const struct ranges *sp,
 	if (w->r.spoiled)
 		lk->counted_bytes += f.to - f.from;	/* lane_lost_bytes */
 	else
-		look_found(lk, &f);
+		audit_found(lk, &f);
 }
 
 static int
-look_at_lane(struct look *lk, struct watched *w)
+audit_at_lane(struct audit_look *lk, struct watched *w)
 {
 	struct env *env = &lk->sites->env;
 	uint64_t tail = w->pos, head, at = 0;
@@ -170,23 +170,23 @@ look_at_lane(struct look *lk, struct watched *w)
 }
 
 int
-look_at_lanes(struct look *lk)
+audit_at_lanes(struct audit_look *lk)
 {
 	struct watched *w;
 	unsigned i;
 	int r = 0;
 
 	if (stations(lk, NULL) == 0) {
-		look_note(lk, "no relay has its queue here: looked as far as "
+		audit_note(lk, "no relay has its queue here: looked as far as "
 		    "what the agent believes acknowledged");
 		return 0;
 	}
 	for (i = 0; i < lk->lanes->n && r == 0; i++) {
 		w = lk->lanes->v[i];
 		if (w->error == 0)
-			r = look_at_lane(lk, w);
+			r = audit_at_lane(lk, w);
 		else if (w->error != -EAGAIN)
-			look_blind(lk, "lane %.8s cannot be read: %s", w->name,
+			audit_blind(lk, "lane %.8s cannot be read: %s", w->name,
 			    strerror(-w->error));
 	}
 	return r;
@@ -219,7 +219,7 @@ is_old(const struct stream_seen *st)
 }
 
 static void
-queue_hole(struct look *lk, const struct part *p, const uint8_t *id,
+queue_hole(struct audit_look *lk, const struct part *p, const uint8_t *id,
     const struct range *hole)
 {
 	struct finding f = { .placed = true, .part = p, .from = hole->from,
@@ -233,7 +233,7 @@ queue_hole(struct look *lk, const struct part *p, const uint8_t *id,
 	if (has_counted(p))
 		lk->counted_bytes += f.to - f.from;
 	else
-		look_found(lk, &f);
+		audit_found(lk, &f);
 }
 
 /* Each range of the stream that was taken and has left. */
@@ -256,7 +256,7 @@ holes_of(struct search *se, const struct stream_seen *st,
 }
 
 static void
-look_at_stream(void *arg, const struct stream_seen *st)
+audit_at_stream(void *arg, const struct stream_seen *st)
 {
 	struct search *se = arg;
 	struct env *env = &se->lk->sites->env;
@@ -280,14 +280,14 @@ look_at_stream(void *arg, const struct stream_seen *st)
 }
 
 static int
-look_at_queue(struct look *lk, const struct part *p)
+audit_at_queue(struct audit_look *lk, const struct part *p)
 {
 	struct search se = { .lk = lk, .from = p };
 
 	if (!p->there || p->stock_error == -ENOENT)
 		return 0;
 	if (p->stock_error < 0) {
-		look_blind(lk, "the queue of '%s' cannot be read: %s", p->dir,
+		audit_blind(lk, "the queue of '%s' cannot be read: %s", p->dir,
 		    strerror(-p->stock_error));
 		return 0;
 	}
@@ -295,34 +295,34 @@ look_at_queue(struct look *lk, const struct part *p)
 		return 0;
 	if (stations(lk, p) == 0) {
 		if (p->kind != PART_AGENT)
-			look_note(lk, "'%s' sends on, and the queue behind it "
+			audit_note(lk, "'%s' sends on, and the queue behind it "
 			    "is not here", p->dir);
 		return 0;
 	}
-	streams_each(p->stock.streams, look_at_stream, &se);
+	streams_each(p->stock.streams, audit_at_stream, &se);
 	return se.error;
 }
 
 int
-look_at_spills(struct look *lk)
+audit_at_spills(struct audit_look *lk)
 {
 	unsigned i;
 	int r = 0;
 
 	for (i = 0; i < lk->sites->n && r == 0; i++)
 		if (lk->sites->part[i].kind == PART_AGENT)
-			r = look_at_queue(lk, &lk->sites->part[i]);
+			r = audit_at_queue(lk, &lk->sites->part[i]);
 	return r;
 }
 
 int
-look_at_relays(struct look *lk)
+audit_at_relays(struct audit_look *lk)
 {
 	unsigned i;
 	int r = 0;
 
 	for (i = 0; i < lk->sites->n && r == 0; i++)
 		if (lk->sites->part[i].kind != PART_AGENT)
-			r = look_at_queue(lk, &lk->sites->part[i]);
+			r = audit_at_queue(lk, &lk->sites->part[i]);
 	return r;
 }

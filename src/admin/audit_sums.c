@@ -96,7 +96,7 @@ balances(struct part *p, struct sum (*sum)(const struct part *p),
 }
 
 static bool
-is_placed(const struct look *lk, enum audit_hop hop, const struct part *p)
+is_placed(const struct audit_look *lk, enum audit_hop hop, const struct part *p)
 {
 	unsigned i;
 
@@ -108,7 +108,7 @@ is_placed(const struct look *lk, enum audit_hop hop, const struct part *p)
 }
 
 static void
-unbalanced(struct look *lk, const struct part *p, enum audit_hop hop,
+unbalanced(struct audit_look *lk, const struct part *p, enum audit_hop hop,
     const struct sum *s, const char *words)
 {
 	const struct counters_head *h = p->c.head;
@@ -123,7 +123,7 @@ unbalanced(struct look *lk, const struct part *p, enum audit_hop hop,
 		f.to = h->short_to;
 		memcpy(f.stream, h->short_stream, STREAM_ID_LEN);
 	}
-	look_found(lk, &f);
+	audit_found(lk, &f);
 }
 
 /* ---- the frames of a queue ---- */
@@ -159,7 +159,7 @@ place(const struct stock *s, const struct range *gone, struct finding *f)
 }
 
 static int
-look_at_sequence(struct look *lk, struct part *p)
+audit_at_sequence(struct audit_look *lk, struct part *p)
 {
 	struct env *env = &lk->sites->env;
 	struct stock *s = &p->stock;
@@ -186,7 +186,7 @@ look_at_sequence(struct look *lk, struct part *p)
 		if (n <= lost)
 			continue;	/* counted at some start */
 		place(s, &gone, &f);
-		look_found(lk, &f);
+		audit_found(lk, &f);
 	}
 	ranges_fini(&have, env);
 	return r;
@@ -200,7 +200,7 @@ broke_off(const struct part *p)
 }
 
 static void
-look_at_steady(struct look *lk, struct part *p)
+audit_at_steady(struct audit_look *lk, struct part *p)
 {
 	struct sum s;
 
@@ -216,15 +216,15 @@ look_at_steady(struct look *lk, struct part *p)
 }
 
 static void
-look_at_counters(struct look *lk, struct part *p)
+audit_at_counters(struct audit_look *lk, struct part *p)
 {
 	struct sum s = { 0, 0 };
 
 	if (broke_off(p))
-		look_note(lk, "'%s' was killed: what its counters held then is "
+		audit_note(lk, "'%s' was killed: what its counters held then is "
 		    "told by its disk", p->dir);
 	else
-		look_at_steady(lk, p);
+		audit_at_steady(lk, p);
 	if (!p->ends || p->c_error < 0)
 		return;
 	if (p->c.head->short_to > p->c.head->short_from)
@@ -239,7 +239,7 @@ look_at_counters(struct look *lk, struct part *p)
 }
 
 int
-look_at_sums(struct look *lk)
+audit_at_sums(struct audit_look *lk)
 {
 	struct part *p;
 	unsigned i;
@@ -250,11 +250,11 @@ look_at_sums(struct look *lk)
 		if (!p->there)
 			continue;
 		if (p->stock_error == 0)
-			r = look_at_sequence(lk, p);
+			r = audit_at_sequence(lk, p);
 		if (p->c_error == 0)
-			look_at_counters(lk, p);
+			audit_at_counters(lk, p);
 		else
-			look_blind(lk, "the counters of '%s' cannot be read: "
+			audit_blind(lk, "the counters of '%s' cannot be read: "
 			    "%s", p->dir, strerror(-p->c_error));
 	}
 	return r;
@@ -297,7 +297,7 @@ print_part(FILE *out, const struct part *p)
 }
 
 void
-print_sums(FILE *out, const struct look *lk)
+print_sums(FILE *out, const struct audit_look *lk)
 {
 	unsigned i;
 

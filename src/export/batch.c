@@ -100,10 +100,6 @@ fill_from(struct batch *b, const struct source *s, size_t bytes)
 		    b->raw_cap - b->raw_len, &c, &seq);
 		if (r < 0)
 			break;
-		if (PLANT_DROP("fill")) {
-			queue_commit(q, seq);
-			continue;
-		}
 		keep(b, &c, seq);
 		if (goes_alone(&c))
 			break;
@@ -125,7 +121,14 @@ static int
 take_queue(void *q, void *buf, size_t cap, struct chunk *ret,
     uint64_t *ret_seq)
 {
-	return queue_take(q, buf, cap, ret, ret_seq);
+	int r;
+
+	r = queue_take(q, buf, cap, ret, ret_seq);
+	while (r >= 0 && PLANT_DROP("fill")) {
+		queue_commit(q, *ret_seq);
+		r = queue_take(q, buf, cap, ret, ret_seq);
+	}
+	return r;
 }
 
 int

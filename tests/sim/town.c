@@ -59,7 +59,7 @@ static struct conf *
 conf_of(const struct town *t, enum who who)
 {
 	static const char *const common[] = {
-		"common.state_dir=/state", "common.ring_dir=" RING,
+		"common.state_dir=/state", ("common.ring_dir=" RING),
 		"relay.http_listen=", "agent.http_listen=",
 		"agent.queue_max=4M", "relay.queue_max=4M",
 		"exporter.queue_max=4M",
