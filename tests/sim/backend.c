@@ -142,8 +142,8 @@ take_one(struct town *t, const struct seen *s, void *arg)
 {
 	if (s->has_p && s->has_n)
 		oracle_arrive(t, (unsigned)s->p, s->n, s->text, *(bool *)arg);
-	else if (s->refused > 0)
-		oracle_gap(t, s->uid, s->refused);
+	else
+		oracle_own(t, s->uid, s->refused);
 }
 
 static void

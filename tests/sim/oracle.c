@@ -44,21 +44,21 @@ oracle_arrive(struct town *t, unsigned lane, uint64_t n, struct bytes text,
 }
 
 void
-oracle_gap(struct town *t, struct bytes uid, uint64_t refused)
+oracle_own(struct town *t, struct bytes uid, uint64_t refused)
 {
 	unsigned i;
 
 	if (uid.n == 0)
-		town_fail(t, "a gap record without a uid");
-	for (i = 0; i < t->gaps; i++)
-		if (uid.n == strlen((char *)t->gap_seen[i]) &&
-		    memcmp(t->gap_seen[i], uid.p, uid.n) == 0)
+		town_fail(t, "a record without a uid");
+	for (i = 0; i < t->uids; i++)
+		if (uid.n == strlen(t->uid[i]) &&
+		    memcmp(t->uid[i], uid.p, uid.n) == 0)
 			return;
-	if (t->gaps == sizeof(t->gap_seen) / sizeof(t->gap_seen[0]))
-		town_fail(t, "too many gap records");
-	t->gap_seen[t->gaps] = calloc(1, uid.n + 1);
-	must(t->gap_seen[t->gaps] != NULL);
-	memcpy(t->gap_seen[t->gaps++], uid.p, uid.n);
+	if (t->uids == sizeof(t->uid) / sizeof(t->uid[0]))
+		town_fail(t, "the agent has much to say");
+	t->uid[t->uids] = calloc(1, uid.n + 1);
+	must(t->uid[t->uids] != NULL);
+	memcpy(t->uid[t->uids++], uid.p, uid.n);
 	t->told += refused;
 }
 
@@ -216,6 +216,8 @@ find_dead(void *arg, const char *path, struct bytes content)
 		return;
 	if (memmem(content.p, content.n, "emplog_gap", 10) != NULL)
 		t->gaps_free = true;
+	if (memmem(content.p, content.n, "emplogd.agent", 13) != NULL)
+		t->own_dead = true;
 	while (at < end && (at = memchr(at, 'L', (size_t)(end - at))) != NULL) {
 		snprintf(text, sizeof(text), "%.*s",
 		    (int)(end - at < 40 ? end - at : 40), (const char *)at);
@@ -280,6 +282,28 @@ look_twice(const struct town *t)
 		    " may", t->twice_bytes, most);
 }
 
+/* From a stream to one relay's queue: exactly once, whatever befell both. */
+static void
+look_stored(const struct town *t)
+{
+	uint64_t known = t->uids, i, stored;
+	const struct lane_of *l;
+	const struct node *n;
+
+	if (t->twice_free || t->own_dead)
+		return;
+	for (l = t->lane; l < t->lane + t->lanes; l++)
+		for (i = 0; i < l->made; i++)
+			known += l->rec[i].delivered > 0 || l->rec[i].dead;
+	for (n = t->node; n < t->node + WHO; n++) {
+		stored = node_ctr(n, CTR_queue_put_records);
+		if (n->used && n->who != AGENT && stored > known)
+			town_fail(t, "%s %u has stored %" PRIu64 " records, "
+			    "of %" PRIu64 " there are", n->kind->name, n->who,
+			    stored, known);
+	}
+}
+
 void
 oracle_end(struct town *t)
 {
@@ -309,4 +333,5 @@ oracle_end(struct town *t)
 		town_fail(t, "gap records tell of %" PRIu64 " refusals, there "
 		    "were %" PRIu64, t->told, t->refused);
 	look_twice(t);
+	look_stored(t);
 }

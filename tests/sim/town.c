@@ -366,6 +366,6 @@ town_close(struct town *t)
 		conf_free(&t->node[i].conf);
 		free(t->node[i].ctr);
 	}
-	for (i = 0; i < t->gaps; i++)
-		free(t->gap_seen[i]);
+	for (i = 0; i < t->uids; i++)
+		free(t->uid[i]);
 }

@@ -114,15 +114,15 @@ struct town {
 	struct life	*lives;
 	uint64_t	 refused, told;	/* records; by gap records */
 	uint64_t	 arrived, twice, twice_bytes, twice_most;
-	bool		 twice_free, gaps_free;
+	bool		 twice_free, gaps_free, own_dead;
 	struct old_ack	 ack[WHO][ACKS_KEPT];
 	unsigned	 ack_next;
 	uint32_t	 ack_odds;	/* per million */
 	enum event	 mood;
 	uint64_t	 mood_until_ns;
 	uint64_t	 fired[EVENTS];
-	uint8_t		*gap_seen[4096];	/* their uids */
-	unsigned	 gaps;
+	char		*uid[8192];	/* of the agent's own records */
+	unsigned	 uids;
 };
 
 /* main.c: says what is wrong, and how to see it again; ends the process. */
@@ -155,7 +155,8 @@ size_t	 record_text(unsigned lane, uint64_t n, char text[TEXT_MAX]);
 /* oracle.c */
 void	 oracle_arrive(struct town *t, unsigned lane, uint64_t n,
 	    struct bytes text, bool maybe_twice);
-void	 oracle_gap(struct town *t, struct bytes uid, uint64_t refused);
+/* The agent's own record; refused: what a gap record tells of, else 0. */
+void	 oracle_own(struct town *t, struct bytes uid, uint64_t refused);
 /* Records of a frame that a flip hit. */
 void	 oracle_flip(struct town *t, const struct sim_flip *f);
 /* Whoever exports is about to end in disorder. */

@@ -140,7 +140,11 @@ settle(struct town *t)
 	uint64_t until = sim_now(t->sim) + PATIENCE;
 	struct node *n;
 
-	/* Whoever waits by the wall clock waits long now. */
+	/* Something waits for its next try; by the wall clock, long now. */
+	t->mood = BACK_503;
+	t->mood_until_ns = until;
+	makers_burst(t, 4, 6);
+	town_run(t, 3 * S);
 	for (n = t->node; n < t->node + WHO; n++)
 		if (n->used && sim_random(t->sim, 2) == 0)
 			sim_clock(n->host, -(int64_t)(7200 * S));
