@@ -43,9 +43,10 @@ stays() {
 	local log=$WORK_DIR/$1-stay tries=0
 	shift
 	: >"$log"
-	# A group of its own, as a terminal's ^C goes to one.
+	# A group of its own, as a terminal's ^C goes to one; and whoever runs
+	# this in the background has it ignored.
 	set -m
-	contrib/demo.sh --stay "$@" >"$log" 2>&1 &
+	env --default-signal=INT contrib/demo.sh --stay "$@" >"$log" 2>&1 &
 	demo=$!
 	set +m
 	until grep -q 'job_\(completed\|received\)' "$log" ||
