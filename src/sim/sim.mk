@@ -44,3 +44,10 @@ sim: $(BUILT_SOURCES)
 	$(MAKE) $(AM_MAKEFLAGS) $$prog && \
 	./$$prog -s $(SEED) -n $(SEEDS) -j $(JOBS) $${BUG:+-b $$BUG}
 .PHONY: sim
+
+# A queue spoilt in every way, on disks of that kind.
+check_PROGRAMS += tests/test_damage
+TESTS += tests/test_damage
+tests_test_damage_SOURCES = tests/test_damage.c
+tests_test_damage_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_damage_LDADD = libsim.a $(TEST_LIBS)

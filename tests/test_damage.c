@@ -1,0 +1,775 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * test_damage.c - a queue whose bytes are not what was written
+ *
+ * A queue of three segments is made once, with known frames, some committed.
+ * Then it is spoilt in every way below, each time on a disk of its own, and
+ * opened.  Always:
+ *
+ *   it opens, takes the next put and closes;
+ *   every frame that was not touched and not committed comes, once, in order;
+ *   what comes has the bytes its place in its stream must have;
+ *   a committed one comes only where the frame that said so was touched;
+ *   what was touched is counted and lies in quarantine, byte for byte;
+ *   emplogd queue check's look sees the same damage and the same frames.
+ *
+ * DAMAGE=full does all of it, as tests/part-damage.sh: 100,000 flips or those
+ * of 40 s; else it is some, for the suites of every build.  QUEUE_FLIPS=n
+ * flips so many bits, SEED=n others.
+ */
+
+#include <check.h>
+#include <inttypes.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/env.h"
+#include "queue/look.h"
+#include "queue/queue.h"
+#include "sim/sim.h"
+
+#define DIR		"/var/lib/q"
+#define SEGMENT		(128u << 10)
+#define SEGS		3u
+#define UNITS_MAX	400u
+#define FRAMES_MAX	600u
+#define TAIL		(64u << 10)
+#define LOOK_EVERY	7u	/* trials, of those where all is there */
+#define FLIPS		100000u
+#define FLIP_SECONDS	40	/* of a full run, else: */
+#define FLIP_FEW	2000u
+
+struct unit {
+	struct queue_put put;
+	uint32_t	 len;
+	uint64_t	 from, seq;
+	bool		 committed;
+};
+
+struct place {			/* of a frame */
+	uint32_t	 seg;
+	size_t		 at, size;
+	uint8_t		 kind;
+	uint32_t	 unit;
+};
+
+struct segment_bytes { uint8_t *p; size_t n; uint64_t number; };
+
+static struct unit unit[UNITS_MAX];
+static uint32_t units;
+static struct segment_bytes base[SEGS + 1], now[SEGS + 1];
+static uint32_t segs;
+static struct place place[FRAMES_MAX];
+static uint32_t places;
+static uint64_t rnd, trials, seed;
+
+static uint8_t blob[QUEUE_TAKE_MAX], out[QUEUE_TAKE_MAX];
+static char note[128];		/* what was done, for words */
+
+static uint32_t
+dice(uint32_t n)
+{
+	rnd ^= rnd << 13;
+	rnd ^= rnd >> 7;
+	rnd ^= rnd << 17;
+	return (uint32_t)(rnd >> 24) % n;
+}
+
+static const uint8_t lane[STREAM_ID_LEN] = "damage-lane-001";
+
+static void
+fill(uint8_t *p, uint32_t i)
+{
+	uint32_t k;
+
+	for (k = 0; k < unit[i].len; k++)
+		p[k] = (uint8_t)(i * 151 + k * 13 + (k >> 8));
+}
+
+/* ---- a queue in a simulated world ---- */
+
+struct run {
+	struct sim	*sim;
+	struct sim_host	*host;
+	struct sim_proc	*proc;
+	struct env	 env;
+	struct queue	*q;
+	struct queue_conf conf;
+	int		 res, put_res;
+	bool		 closed;
+};
+
+static void
+on_open(void *arg, int res)
+{
+	((struct run *)arg)->res = res;
+}
+
+static void
+on_close(void *arg)
+{
+	((struct run *)arg)->closed = true;
+}
+
+static void
+on_put(struct queue_put *put, int res)
+{
+	ck_assert_int_eq(res, 0);
+	((struct run *)put->arg)->put_res--;
+}
+
+static bool
+is_open(void *arg)
+{
+	return ((struct run *)arg)->res != 1;
+}
+
+static bool
+is_closed(void *arg)
+{
+	return ((struct run *)arg)->closed;
+}
+
+static bool
+is_put(void *arg)
+{
+	return ((struct run *)arg)->put_res == 0;
+}
+
+static void
+run_begin(struct run *r)
+{
+	static const struct sim_faults none = { .disk_delay_ns = 1000 };
+
+	*r = (struct run){ .res = 1, .conf = { .dir = DIR,
+	    .segment_bytes = SEGMENT, .staging_bytes = 128u << 10,
+	    .commit_ms = 1 } };
+	ck_assert_int_eq(sim_new(&r->sim, seed + trials, &none), 0);
+	r->host = sim_host_new(r->sim, "h");
+	r->proc = sim_proc_new(r->host, "queue");
+	env_init(&r->env, sim_loop(r->proc), "test");
+	r->env.log_fd = -1;
+}
+
+static void
+run_open(struct run *r)
+{
+	ck_assert_int_eq(queue_new(&r->q, &r->env, &r->conf), 0);
+	queue_open(r->q, on_open, r);
+	sim_run(r->sim, UINT64_MAX, is_open, r);
+	ck_assert_msg(r->res == 0, "%s: open: %d", note, r->res);
+}
+
+static void
+run_close(struct run *r)
+{
+	queue_close(r->q, on_close, r);
+	sim_run(r->sim, UINT64_MAX, is_closed, r);
+	ck_assert_msg(r->closed, "%s: does not close", note);
+	queue_free(&r->q);
+}
+
+static void
+run_end(struct run *r)
+{
+	env_fini(&r->env);
+	sim_free(&r->sim);
+}
+
+/* ---- the queue that will be spoilt ---- */
+
+static void
+put_one(struct run *r, uint32_t len)
+{
+	static uint64_t pos;
+	struct unit *u = &unit[units];
+	struct chunk c = { .records = 1, .identity = bytes_of("\x80", 1) };
+
+	pos = units == 0 ? 0 : pos;
+	u->len = len;
+	u->from = pos;
+	fill(blob, units);
+	memcpy(c.stream, lane, STREAM_ID_LEN);
+	c.from = pos;
+	c.to = pos += len;
+	c.taken_ns = loop_wall(sim_loop(r->proc));
+	c.body[0] = bytes_of(blob, len);
+	u->put = (struct queue_put){ .done = on_put, .arg = r };
+	r->put_res = 1;
+	ck_assert_int_eq(queue_put(r->q, &c, &u->put), 0);
+	sim_run(r->sim, UINT64_MAX, is_put, r);
+	u->seq = u->put.seq;
+	units++;
+}
+
+static void
+commit_some(struct run *r)
+{
+	struct chunk c;
+	uint64_t seq;
+	uint32_t i;
+
+	for (i = 0; i < units; i++) {
+		while (queue_take(r->q, out, sizeof(out), &c, &seq) < 0)
+			sim_run(r->sim, sim_now(r->sim) + 100000, NULL, NULL);
+		if (i % 7 == 3 || i == 1)
+			queue_commit(r->q, seq);
+		unit[i].committed = i % 7 == 3 || i == 1;
+	}
+	sim_run(r->sim, sim_now(r->sim) + 10000000, NULL, NULL);
+}
+
+static void
+keep_file(void *arg, const char *path, struct bytes b)
+{
+	struct segment_bytes *s = &base[segs];
+	unsigned long long number;
+
+	if (sscanf(path, DIR "/%16llx.seg", &number) != 1)
+		return;
+	ck_assert_uint_lt(segs, SEGS + 1);
+	segs++;
+	s->p = malloc(b.n);
+	memcpy(s->p, b.p, b.n);
+	s->n = b.n;
+	s->number = number;
+}
+
+static void
+find_places(uint32_t seg)
+{
+	const struct segment_bytes *s = &base[seg];
+	struct scan sc;
+	uint32_t i;
+	size_t at;
+
+	for (at = 0; at < s->n; at += sc.len) {
+		scan_next(s->p + at, s->n - at, at, true, 0, &sc);
+		ck_assert_int_ne(sc.kind, SCAN_DAMAGE);
+		if (sc.kind != SCAN_FRAME)
+			continue;
+		ck_assert_uint_lt(places, FRAMES_MAX);
+		place[places] = (struct place){ .seg = seg, .at = at,
+		    .size = sc.len, .kind = sc.frame.kind, .unit = UINT32_MAX };
+		for (i = 0; i < units && sc.frame.kind == FRAME_DATA; i++)
+			if (unit[i].seq == sc.frame.seq)
+				place[places].unit = i;
+		places++;
+	}
+}
+
+static void
+make_base(void)
+{
+	struct run r;
+	uint32_t i;
+
+	rnd = 77;
+	run_begin(&r);
+	run_open(&r);
+	while (queue_bytes(r.q) < 2 * SEGMENT + 1)
+		put_one(&r, 1 + dice(dice(5) == 0 ? 9000 : 900));
+	for (i = 0; i < 20; i++)	/* the last one: over 64 KiB */
+		put_one(&r, 1 + dice(3000));
+	commit_some(&r);
+	run_close(&r);
+	sim_files(r.host, keep_file, NULL);
+	run_end(&r);
+	for (i = 0; i < segs; i++)
+		find_places(i);
+	ck_assert_uint_ge(segs, 2);
+	ck_assert_uint_gt(base[segs - 1].n, TAIL);
+}
+
+static void
+restore(void)
+{
+	uint32_t i;
+
+	for (i = 0; i < segs; i++) {
+		if (now[i].p == NULL)
+			now[i].p = malloc(base[i].n);
+		memcpy(now[i].p, base[i].p, base[i].n);
+		now[i].n = base[i].n;
+		now[i].number = base[i].number;
+	}
+}
+
+/* ---- what a look sees ---- */
+
+struct seen {
+	struct look	 look;
+	uint64_t	 held, places, bytes;
+	bool		 over;
+};
+
+static void
+seen_frame(void *arg, const struct frame *f, bool held)
+{
+	((struct seen *)arg)->held += held;
+}
+
+static void
+seen_damage(void *arg, const struct look_damage *d)
+{
+	struct seen *s = arg;
+
+	s->places++;
+	s->bytes += d->to - d->from;
+}
+
+static void
+seen_segment(void *arg, const struct look_segment *s)
+{
+}
+
+static void
+seen_done(void *arg, int res, const struct look_sum *sum)
+{
+	struct seen *s = arg;
+
+	ck_assert_msg(res == 0, "%s: look: %d", note, res);
+	ck_assert_uint_eq(sum->held_frames, s->held);
+	s->over = true;
+}
+
+static bool
+is_over(void *arg)
+{
+	return ((struct seen *)arg)->over;
+}
+
+static void
+look(struct run *r, struct seen *s)
+{
+	*s = (struct seen){ .look = { .frame = seen_frame,
+	    .damage = seen_damage, .segment = seen_segment,
+	    .done = seen_done, .arg = s } };
+	ck_assert_int_eq(queue_look(&s->look, &r->env, DIR), 0);
+	sim_run(r->sim, UINT64_MAX, is_over, s);
+	ck_assert(s->over);
+}
+
+/* ---- one trial ---- */
+
+/* What the damage did to each frame, as the test that did it knows. */
+static bool touched[FRAMES_MAX];
+static bool came[UNITS_MAX];
+
+static void
+touch(uint32_t seg, size_t from, size_t to)
+{
+	uint32_t i;
+
+	for (i = 0; i < places; i++)
+		if (place[i].seg == seg && place[i].at < to &&
+		    from < place[i].at + place[i].size)
+			touched[i] = true;
+}
+
+static uint32_t
+unit_of(const struct chunk *c)
+{
+	uint32_t i;
+
+	for (i = 0; i < units; i++)
+		if (unit[i].from == c->from)
+			break;
+	ck_assert_msg(i < units && memcmp(c->stream, lane, STREAM_ID_LEN) == 0,
+	    "%s: a frame nobody put", note);
+	fill(blob, i);
+	ck_assert_msg(c->body[0].n == unit[i].len &&
+	    memcmp(blob, c->body[0].p, unit[i].len) == 0,
+	    "%s: unit %u has other bytes", note, i);
+	return i;
+}
+
+static void
+take_all(struct run *r)
+{
+	struct chunk c;
+	uint64_t seq, last = 0;
+	unsigned idle = 0;
+	uint32_t i, n = 0;
+
+	memset(came, 0, sizeof(came));
+	while (idle < 20 && queue_held_frames(r->q) > n) {
+		if (queue_take(r->q, out, sizeof(out), &c, &seq) < 0) {
+			idle++;
+			sim_run(r->sim, sim_now(r->sim) + 100000, NULL, NULL);
+			continue;
+		}
+		idle = 0;
+		ck_assert_msg(n == 0 || seq > last, "%s: out of order", note);
+		last = seq;
+		n++;
+		i = unit_of(&c);
+		ck_assert_msg(!came[i], "%s: unit %u twice", note, i);
+		ck_assert_msg(seq == unit[i].seq, "%s: unit %u", note, i);
+		came[i] = true;
+	}
+	ck_assert_msg(queue_held_frames(r->q) == n, "%s: some are held", note);
+}
+
+static void
+judge(void)
+{
+	bool whole[UNITS_MAX] = { false }, ledgers = true;
+	uint32_t i;
+
+	for (i = 0; i < places; i++) {
+		if (place[i].kind != FRAME_DATA)
+			ledgers = ledgers && !touched[i];
+		else if (!touched[i] && place[i].unit != UINT32_MAX)
+			whole[place[i].unit] = true;
+	}
+	for (i = 0; i < units; i++) {
+		ck_assert_msg(!came[i] || whole[i],
+		    "%s: unit %u was touched and comes", note, i);
+		ck_assert_msg(came[i] || !whole[i] || unit[i].committed,
+		    "%s: unit %u was not touched and is gone", note, i);
+		ck_assert_msg(!came[i] || !unit[i].committed || !ledgers,
+		    "%s: unit %u was committed and comes", note, i);
+	}
+}
+
+struct kept { uint64_t bytes; unsigned files; };
+
+static void
+in_quarantine(void *arg, const char *path, struct bytes b)
+{
+	struct kept *k = arg;
+	size_t n = strlen(path);
+
+	if (strncmp(path, DIR "/quarantine/", strlen(DIR) + 12) == 0 && n > 4 &&
+	    strcmp(path + n - 4, ".bin") == 0) {
+		k->files++;
+		k->bytes += b.n;
+	}
+}
+
+static void
+goes_on(struct run *r)
+{
+	struct queue_put put = { .done = on_put, .arg = r };
+	struct chunk c = { .records = 1, .body = { BYTES("on"), BYTES("") } };
+
+	r->put_res = 1;
+	ck_assert_int_eq(queue_put(r->q, &c, &put), 0);
+	sim_run(r->sim, UINT64_MAX, is_put, r);
+}
+
+/* now[] is the directory; harmed: at least one byte that matters is wrong. */
+static void
+trial(bool harmed)
+{
+	struct kept kept = { 0 };
+	struct seen seen;
+	struct run r;
+	char path[64];
+	uint32_t i;
+	bool looks;
+
+	trials++;
+	run_begin(&r);
+	(void)sim_install(r.host, DIR, LOOP_DIR, bytes_of(NULL, 0));
+	for (i = 0; i < segs; i++) {
+		snprintf(path, sizeof(path), DIR "/%016" PRIx64 ".seg",
+		    now[i].number);
+		if (now[i].p != NULL && now[i].number != 0)
+			(void)sim_install(r.host, path, LOOP_FILE,
+			    bytes_of(now[i].p, now[i].n));
+	}
+	looks = trials % LOOK_EVERY == 0;
+	if (looks)
+		look(&r, &seen);
+	run_open(&r);
+	ck_assert_msg(!looks || queue_held_frames(r.q) == seen.held,
+	    "%s: look says %" PRIu64 " held, open %" PRIu64, note, seen.held,
+	    queue_held_frames(r.q));
+	take_all(&r);
+	judge();
+	sim_files(r.host, in_quarantine, &kept);
+	ck_assert_msg((kept.files > 0) == harmed, "%s: %u pieces", note,
+	    kept.files);
+	ck_assert_msg(!looks || (seen.places > 0) == harmed,
+	    "%s: %" PRIu64 " places", note, seen.places);
+	ck_assert_msg((!looks || kept.bytes == seen.bytes) && kept.files ==
+	    ctr_get(&r.env.ctr, CTR_queue_quarantined_frames) &&
+	    kept.bytes == ctr_get(&r.env.ctr, CTR_queue_quarantined_bytes),
+	    "%s: %" PRIu64 " bytes kept in %u files", note, kept.bytes,
+	    kept.files);
+	goes_on(&r);
+	run_close(&r);
+	run_end(&r);
+	memset(touched, 0, sizeof(touched));
+}
+
+/* Not zero, so it does not pass for bytes never written. */
+static bool
+has_bytes(const struct segment_bytes *s, size_t from, size_t to)
+{
+	for (; from < to; from++)
+		if (s->p[from] != 0)
+			return true;
+	return false;
+}
+
+static bool
+cuts_frame(uint32_t seg, size_t at)
+{
+	uint32_t i;
+
+	for (i = 0; i < places; i++)
+		if (place[i].seg == seg && place[i].at < at &&
+		    at < place[i].at + place[i].size)
+			return has_bytes(&base[seg], place[i].at, at);
+	return false;
+}
+
+/* ---- the claims ---- */
+
+static bool
+is_full(void)
+{
+	const char *s = getenv("DAMAGE");
+
+	return s != NULL && strcmp(s, "full") == 0;
+}
+
+START_TEST(untouched_it_is_whole)
+{
+	restore();
+	snprintf(note, sizeof(note), "untouched");
+	trial(false);
+}
+END_TEST
+
+/* Without the others, mostly: it is quicker. */
+static void
+alone(uint32_t s, bool is)
+{
+	uint32_t i;
+
+	for (i = 0; i < segs; i++) {
+		now[i].number = is && i != s ? 0 : base[i].number;
+		if (now[i].number == 0)
+			touch(i, 0, base[i].n);
+	}
+}
+
+START_TEST(the_last_segment_ends_at_any_byte)
+{
+	uint32_t s = segs - 1;
+	size_t cut;
+
+	restore();
+	for (cut = base[s].n - TAIL; cut < base[s].n;
+	    cut += is_full() ? 1 : 61) {
+		snprintf(note, sizeof(note), "cut at %zu", cut);
+		now[s].n = cut;
+		touch(s, cut, base[s].n);
+		alone(s, cut % 64 != 0);
+		trial(cuts_frame(s, cut));
+	}
+}
+END_TEST
+
+START_TEST(zeros_from_any_word_on)
+{
+	uint32_t s = segs - 1;
+	size_t at;
+
+	restore();
+	for (at = base[s].n; at > base[s].n - TAIL;
+	    at -= is_full() ? 8 : 152) {
+		snprintf(note, sizeof(note), "zeros from %zu", at);
+		memset(now[s].p + at, 0, base[s].n - at);
+		touch(s, at, base[s].n);
+		alone(s, at % 64 != 0);
+		trial(cuts_frame(s, at));
+	}
+}
+END_TEST
+
+static void
+flip(uint32_t s, size_t at, uint8_t bit)
+{
+	snprintf(note, sizeof(note), "bit %u of byte %zu of segment %u", bit,
+	    at, s);
+	now[s].p[at] ^= (uint8_t)(1u << bit);
+	touch(s, at, at + 1);
+	trial(true);
+	now[s].p[at] ^= (uint8_t)(1u << bit);
+}
+
+START_TEST(any_bit_of_any_head_is_flipped)
+{
+	uint32_t i, bit;
+	size_t k;
+
+	restore();
+	for (i = 0; i < places; i++) {
+		/* All kinds, and so many of the data that it takes seconds. */
+		if (place[i].kind == FRAME_DATA &&
+		    i % (is_full() ? 5 : 50) != 0)
+			continue;
+		for (k = 0; k < FRAME_HEAD; k++)
+			for (bit = 0; bit < 8; bit++)
+				flip(place[i].seg, place[i].at + k,
+				    (uint8_t)bit);
+	}
+}
+END_TEST
+
+static time_t
+seconds(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
+START_TEST(any_bit_is_flipped)
+{
+	const char *want = getenv("QUEUE_FLIPS");
+	uint64_t n, most = want != NULL ? strtoull(want, NULL, 10) :
+	    is_full() ? FLIPS : FLIP_FEW;
+	time_t end = seconds() + FLIP_SECONDS;
+	uint32_t s;
+
+	restore();
+	rnd = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
+	for (n = 0; n < most && (want != NULL || seconds() < end); n++) {
+		s = dice(segs);
+		flip(s, dice((uint32_t)base[s].n), (uint8_t)dice(8));
+	}
+	printf("damage: %" PRIu64 " flips, SEED=%" PRIu64 "\n", n, seed);
+}
+END_TEST
+
+START_TEST(segments_have_each_others_names)
+{
+	uint32_t a, b;
+
+	for (a = 0; a < segs; a++)
+		for (b = a + 1; b < segs; b++) {
+			restore();
+			snprintf(note, sizeof(note), "swapped %u, %u", a, b);
+			now[a].number = base[b].number;
+			now[b].number = base[a].number;
+			trial(false);
+		}
+}
+END_TEST
+
+START_TEST(a_segment_is_there_twice)
+{
+	uint32_t a;
+
+	segs++;
+	for (a = 0; a + 1 < segs; a++) {
+		segs--;
+		restore();
+		segs++;
+		snprintf(note, sizeof(note), "doubled %u", a);
+		now[segs - 1] = base[a];
+		now[segs - 1].number = 99 + a;
+		trial(false);
+	}
+	segs--;
+	now[segs].p = NULL;
+}
+END_TEST
+
+START_TEST(a_segment_is_gone)
+{
+	uint32_t a;
+
+	for (a = 0; a < segs; a++) {
+		restore();
+		snprintf(note, sizeof(note), "deleted %u", a);
+		now[a].number = 0;
+		touch(a, 0, base[a].n);
+		trial(false);
+	}
+}
+END_TEST
+
+START_TEST(a_segment_is_of_another_version)
+{
+	uint32_t a, i;
+	struct frame f;
+
+	for (a = 0; a < segs; a++) {
+		restore();
+		snprintf(note, sizeof(note), "version 2: %u", a);
+		for (i = 0; i < places; i++) {
+			if (place[i].seg != a)
+				continue;
+			ck_assert_int_eq(frame_peek(now[a].p + place[i].at,
+			    base[a].n - place[i].at, &f), 0);
+			now[a].p[place[i].at + 12] = 2;
+			frame_seal(now[a].p + place[i].at, f.generation, f.at);
+			touched[i] = true;
+		}
+		trial(true);
+	}
+}
+END_TEST
+
+static void
+told(void)
+{
+	printf("damage: %" PRIu64 " disks, the last: %s\n", trials, note);
+	fflush(stdout);
+}
+
+static Suite *
+suite(void)
+{
+	const struct { const char *name; const TTest *test; } all[] = {
+		{ "whole", untouched_it_is_whole },
+		{ "cut", the_last_segment_ends_at_any_byte },
+		{ "zeros", zeros_from_any_word_on },
+		{ "heads", any_bit_of_any_head_is_flipped },
+		{ "flips", any_bit_is_flipped },
+		{ "swapped", segments_have_each_others_names },
+		{ "doubled", a_segment_is_there_twice },
+		{ "gone", a_segment_is_gone },
+		{ "version", a_segment_is_of_another_version },
+	};
+	Suite *s = suite_create("damage");
+	TCase *t;
+	size_t i;
+
+	for (i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+		t = tcase_create(all[i].name);
+		tcase_set_timeout(t, 0);
+		tcase_add_checked_fixture(t, make_base, told);
+		tcase_add_test(t, all[i].test);
+		suite_add_tcase(s, t);
+	}
+	return s;
+}
+
+int
+main(void)
+{
+	const char *s = getenv("SEED");
+	SRunner *r;
+	int failed;
+
+	seed = s == NULL ? 1 : strtoull(s, NULL, 10);
+	/* Disks come and go: not with their pages each time. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	r = srunner_create(suite());
+	srunner_run_all(r, CK_ENV);
+	failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed == 0 ? 0 : 1;
+}
