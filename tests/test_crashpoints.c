@@ -49,7 +49,7 @@
 #define DEEP_EVERY	400u		/* images of which the recovery is cut */
 #define DEEP_DRAWS	3u		/* images of each of its instants */
 #define IMAGES_LEAST	5000u
-#define SECONDS_MOST	30	/* no seed is begun later */
+#define SECONDS_MOST	10	/* no seed is begun later */
 #define NEVER		UINT32_MAX
 
 /* ---- what is put ---- */
