@@ -18,7 +18,8 @@
  *   it takes the next put, and closes.
  *
  * Recoveries are work too: of some the disk is recorded in turn, and the power
- * goes in the midst of them.
+ * goes in the midst of them; and after one that found what a killed process
+ * had written and not synced, it must all be there.
  *
  * In CI no seed is begun after SECONDS_MOST.  SEED=n begins with that one, SEEDS=n so many; a
  * fault names seed, instant and image; IMAGE=n opens that image alone, LOUD=1
@@ -48,6 +49,7 @@
 #define TORN_DRAWS	6u
 #define DEEP_EVERY	400u		/* images of which the recovery is cut */
 #define DEEP_DRAWS	3u		/* images of each of its instants */
+#define KILL_DRAWS	4u
 #define IMAGES_LEAST	5000u
 #define SECONDS_MOST	10	/* no seed is begun later */
 #define NEVER		UINT32_MAX
@@ -660,6 +662,7 @@ do_work(void)
 /* ---- what must be so after a power loss at an instant ---- */
 
 static bool came[UNITS_MAX];
+static bool must_come[UNITS_MAX];	/* also: see cut_after_kill() */
 
 static void
 take_all(struct run *r)
@@ -719,6 +722,8 @@ check_unit(struct run *r, uint32_t i)
 		broken("unit %u was not put yet", i);
 	if (acked && !asked && !came[i])
 		broken("unit %u was acknowledged and is gone", i);
+	if (must_come[i] && !came[i])
+		broken("unit %u was found after a kill and is gone", i);
 	if (done && came[i])
 		broken("unit %u was committed and comes again", i);
 	if (acked && is_new(r, u))
@@ -837,6 +842,66 @@ cut_recovery(const struct disk *img)
 	where = "";
 }
 
+/* The numbers of that run of the files of img; new ones are far off. */
+static void
+translate(struct trace *t, const struct disk *img)
+{
+	static struct disk run;
+	struct event *e;
+	uint32_t i, k;
+
+	disk_copy(&run, img);
+	renumber(&run);
+	for (e = t->ev; e < t->ev + t->n; e++) {
+		for (i = 0; i < run.names; i++)
+			if (run.name[i].ino == e->ino)
+				break;
+		for (k = 0; i < run.names && k < img->names; k++)
+			if (strcmp(img->name[k].path, run.name[i].path) == 0)
+				break;
+		e->ino = i < run.names ? img->name[k].ino :
+		    e->ino + 1000000;
+	}
+}
+
+/*
+ * The process is killed: what it wrote is all to be seen, synced or not, and
+ * the next one recovers that.  From then on it answers for it (a copy that is
+ * sent again is acknowledged), and so it must be there when the power goes.
+ */
+static void
+cut_after_kill(const struct instants *now)
+{
+	static struct instants in;
+	static struct trace both;
+	uint32_t k;
+
+	make_image(&deep_image, now, UINT64_MAX, false);
+	if (now->n > 64)
+		return;
+	trace_clear(&again);
+	try_image(&deep_image, &again);
+	translate(&again, &deep_image);
+	memcpy(must_come, came, sizeof(came));
+	disk_copy(&deep_durable, now->d);
+	in = (struct instants){ .t = &both, .d = &deep_durable };
+	both.n = 0;
+	for (k = 0; k < now->n; k++)
+		both.ev[both.n++] = now->t->ev[now->pending[k]];
+	for (k = 0; k < again.n; k++)
+		both.ev[both.n++] = again.ev[k];
+	for (k = 0; k < both.n; k++)
+		step(&in, k);
+	where = ", killed before";
+	for (k = 0; k < KILL_DRAWS; k++, deep++) {
+		make_image(&deep_image, &in, k == 0 ? 0 :
+		    (uint64_t)dice(UINT32_MAX) << 32 | dice(UINT32_MAX), false);
+		try_image(&deep_image, NULL);
+	}
+	where = "";
+	memset(must_come, 0, sizeof(must_come));
+}
+
 static void
 try_one(const struct instants *in, uint64_t mask, bool tear)
 {
@@ -865,6 +930,7 @@ try_instant(const struct instants *in)
 			    dice(UINT32_MAX), false);
 		drawn += draws;
 	}
+	cut_after_kill(in);
 	for (i = 0; i < TORN_DRAWS && in->n > 0; i++)
 		try_one(in, i == 0 ? UINT64_MAX :
 		    (uint64_t)dice(UINT32_MAX) << 32 | dice(UINT32_MAX), true);
@@ -942,7 +1008,7 @@ main(void)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	printf("crash points: %" PRIu64 " images of %" PRIu64 " instants, seeds "
 	    "%" PRIu64 " to %" PRIu64 "; %" PRIu64 " torn, %" PRIu64 " drawn, "
-	    "%" PRIu64 " in the midst of a recovery; %ld s\n", images, events,
+	    "%" PRIu64 " in or after a recovery; %ld s\n", images, events,
 	    first, seed - 1, torn, drawn, deep,
 	    (long)(b.tv_sec - a.tv_sec));
 	if (images < IMAGES_LEAST && only == 0) {

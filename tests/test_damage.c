@@ -461,6 +461,17 @@ goes_on(struct run *r)
 	sim_run(r->sim, UINT64_MAX, is_put, r);
 }
 
+static uint64_t
+data_touched(void)
+{
+	uint64_t n = 0;
+	uint32_t i;
+
+	for (i = 0; i < places; i++)
+		n += touched[i] && place[i].kind == FRAME_DATA;
+	return n;
+}
+
 /* now[] is the directory; harmed: at least one byte that matters is wrong. */
 static void
 trial(bool harmed)
@@ -501,6 +512,9 @@ trial(bool harmed)
 	    kept.bytes == ctr_get(&r.env.ctr, CTR_queue_quarantined_bytes),
 	    "%s: %" PRIu64 " bytes kept in %u files", note, kept.bytes,
 	    kept.files);
+	ck_assert_msg(ctr_get(&r.env.ctr, CTR_queue_lost_frames) <=
+	    data_touched(), "%s: %" PRIu64 " are counted lost", note,
+	    ctr_get(&r.env.ctr, CTR_queue_lost_frames));
 	goes_on(&r);
 	run_close(&r);
 	run_end(&r);
@@ -624,6 +638,27 @@ START_TEST(any_bit_of_any_head_is_flipped)
 }
 END_TEST
 
+/* As by a write that went astray: intact, but not where it belongs. */
+START_TEST(a_frame_lies_where_another_was)
+{
+	uint32_t a, b;
+
+	restore();
+	for (a = 0; a < places; a++)
+		for (b = 0; b < places; b += 1 + dice(9)) {
+			if (a == b || place[a].size > place[b].size)
+				continue;
+			snprintf(note, sizeof(note), "frame %u at %u", a, b);
+			memcpy(now[place[b].seg].p + place[b].at,
+			    base[place[a].seg].p + place[a].at, place[a].size);
+			touched[b] = true;
+			trial(true);
+			memcpy(now[place[b].seg].p + place[b].at,
+			    base[place[b].seg].p + place[b].at, place[a].size);
+		}
+}
+END_TEST
+
 static time_t
 seconds(void)
 {
@@ -737,6 +772,7 @@ suite(void)
 		{ "zeros", zeros_from_any_word_on },
 		{ "heads", any_bit_of_any_head_is_flipped },
 		{ "flips", any_bit_is_flipped },
+		{ "astray", a_frame_lies_where_another_was },
 		{ "swapped", segments_have_each_others_names },
 		{ "doubled", a_segment_is_there_twice },
 		{ "gone", a_segment_is_gone },

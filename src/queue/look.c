@@ -77,9 +77,12 @@ look_bytes(struct recover *rec, struct bytes b, const struct scan *s)
 
 	if (rec->pos == 0)
 		look->seg.version = frame_version(b.p, b.n);
-	if (s->kind != SCAN_DAMAGE)
+	if (s->kind == SCAN_STALE && rec->seg->astray && rec->pos == 0)
+		d.why = SCAN_PLACE;
+	else if (s->kind == SCAN_DAMAGE)
+		d.why = scan_why(b.p, b.n, rec->pos);
+	else
 		return;
-	d.why = scan_why(b.p, b.n, rec->pos);
 	d.version = frame_version(b.p, b.n);
 	look->damage(look->arg, &d);
 }

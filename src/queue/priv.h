@@ -90,6 +90,8 @@ struct segment {
 	bool		 quarantined;	/* what is damaged was copied at start */
 	bool		 has_data;
 	bool		 leaving;	/* the janitor removes it: enter no more */
+	bool		 doubted;	/* its checkpoint names another segment */
+	bool		 astray;	/* and it is another's indeed: damage */
 	bool		 foreign;	/* not a file we can read: let alone */
 };
 

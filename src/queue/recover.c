@@ -244,10 +244,19 @@ see(struct recover *rec, struct bytes b, const struct scan *s)
 
 	if (rec->q->look != NULL && rec->pass == DATA)
 		look_bytes(rec, b, s);
+	if (rec->pass == HEADS && rec->seg->doubted &&
+	    s->kind != SCAN_ZERO) {
+		replay_doubt(rec, s);
+		return 1;
+	}
 	switch (s->kind) {
 	case SCAN_FRAME:
 		r = replay_frame(rec, &s->frame);
 		break;
+	case SCAN_STALE:
+		if (!rec->seg->astray || rec->pos > 0)
+			break;
+		/* FALLTHROUGH */
 	case SCAN_DAMAGE:
 		if (rec->pass == DATA)
 			r = ranges_add(&rec->damage, rec->q->env, rec->pos,
@@ -257,7 +266,7 @@ see(struct recover *rec, struct bytes b, const struct scan *s)
 		break;
 	}
 	/* Heads: what is not at the start is not looked for. */
-	if (r == 0 && rec->pass == HEADS)
+	if (r == 0 && rec->pass == HEADS && !rec->seg->doubted)
 		r = 1;
 	rec->pos += s->len;
 	return r;

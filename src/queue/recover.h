@@ -78,6 +78,8 @@ void	 home_step(struct recover *rec, int64_t res);
 /* An intact frame of rec->seg.  1: no more of this file in this pass.
    -ENOMEM. */
 int	 replay_frame(struct recover *rec, const struct frame *f);
+/* In the first pass, behind a checkpoint that is doubted. */
+void	 replay_doubt(struct recover *rec, const struct scan *s);
 /* Everything was seen: the ledger adds up, and the counters say it. */
 void	 replay_settle(struct recover *rec);
 

@@ -15,11 +15,32 @@ head_frame(struct recover *rec, const struct frame *f)
 	if (f->kind != FRAME_CHECKPOINT)
 		return;
 	seg->checkpointed = true;
+	seg->doubted = f->from != seg->number;
 	if (f->from < UINT64_MAX / 2)
 		seg->order = f->from;
 	rec->q->number = at_least(rec->q->number, seg->order);
 	if (f->seq < UINT64_MAX / 2)
 		seg->first_seq = f->seq;
+}
+
+/*
+ * A file that was renamed has a checkpoint that names another segment, and so
+ * has one whose first block was written over with another's.  Then what is
+ * behind it is of the generation this file had.
+ */
+void
+replay_doubt(struct recover *rec, const struct scan *s)
+{
+	struct segment *seg = rec->seg;
+
+	seg->doubted = false;
+	if (s->kind != SCAN_STALE)
+		return;
+	seg->astray = true;
+	seg->checkpointed = false;
+	seg->order = seg->number;
+	seg->first_seq = 0;
+	seg->generation = s->frame.generation;
 }
 
 static int
@@ -105,7 +126,7 @@ replay_frame(struct recover *rec, const struct frame *f)
 	switch (rec->pass) {
 	case HEADS:
 		head_frame(rec, f);
-		return 1;
+		return rec->seg->doubted ? 0 : 1;
 	case LEDGERS:
 		if (f->kind == FRAME_DATA)
 			return 0;
