@@ -30,6 +30,14 @@ tests_test_admin_SOURCES = tests/test_admin.c tests/lane_kit.h
 tests_test_admin_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) $(JANSSON_CFLAGS)
 tests_test_admin_LDADD = $(TEST_LIBS)
 
+check_PROGRAMS += tests/test_dlq
+TESTS += tests/test_dlq
+EXTRA_DIST += tests/golden/dead-letters-form1.seg
+tests_test_dlq_SOURCES = tests/test_dlq.c
+tests_test_dlq_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) \
+	-DSRCDIR='"$(abs_top_srcdir)"'
+tests_test_dlq_LDADD = $(TEST_LIBS)
+
 check_PROGRAMS += tests/test_migrate
 TESTS += tests/test_migrate
 tests_test_migrate_SOURCES = tests/test_migrate.c tests/migrate_files.h

@@ -3,12 +3,14 @@
 
 import json
 import os
+import shutil
 
 from backend import Answer
 from claims import check, claim, equal
-from fleet import arrive, give, numbers, relay_and_backend, three
+from fleet import arrive, backend, give, numbers, relay, relay_and_backend, three
 from world import http, wait_for
 
+GOLDEN = os.path.join(os.path.dirname(__file__), '../golden/dead-letters-form1.seg')
 WORDS = b'no such thing: \x1b[31mred\x07'
 
 
@@ -159,6 +161,23 @@ def a_relay_killed_while_letters_go_back_loses_none(w):
     r.start()
     wait_for('all came', lambda: set(numbers(b.accepted())) == {0, 1, 2, 3})
     wait_for('none is kept', lambda: kept(r) == 0)
+
+
+@claim()
+def letters_of_the_form_before_are_given_back(w):
+    b = backend(w)
+    r = relay(w, start=False, exporter__endpoint=b.url)
+    dead = os.path.join(w.dir, 'relay/relay/dead')
+    os.makedirs(dead)
+    shutil.copy(GOLDEN, os.path.join(dead, '0000000000000001.seg'))
+    equal('kept', kept(r), 3)
+    r.start()
+    s = r.verb('dlq', 'replay')
+    equal('said', s.stdout, 'relay: replay 3 dead letters: done, 0 are kept now\n')
+    arrive(b, [1, 2, 3])
+    check('no word of the note went with them',
+          not any('emplog.dead' in key for rec in b.accepted()
+                  for key in [*rec.attributes, *rec.resource]))
 
 
 @claim()
