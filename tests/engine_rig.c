@@ -15,6 +15,7 @@ struct export_conf conf;
 static struct queue_put put[PUTS_MAX];
 unsigned durable_n;
 struct bytes identity;
+uint8_t flags, encoding;
 static unsigned left;
 static unsigned puts_n, events;
 static bool rang;
@@ -186,7 +187,7 @@ on_durable(struct queue_put *p, int res)
 void
 put_body(const struct mpw *w, const uint8_t *body, uint32_t records)
 {
-	struct chunk c = { .records = records, .identity = identity,
+	struct chunk c = { .records = records, .identity = identity, .flags = flags, .encoding = encoding,
 	    .taken_ns = loop_wall(env.loop),
 	    .body[0] = bytes_of(body, (size_t)(w->p - body)) };
 	struct queue_put *p = &put[puts_n++ % PUTS_MAX];
@@ -225,6 +226,7 @@ reset(void)
 	post_n = puts_n = durable_n = lines_n = 0;
 	sought = NULL;
 	identity = (struct bytes){ 0 };
+	flags = encoding = 0;
 	export = NULL;
 	conf = (struct export_conf){
 		.endpoint = "http://backend", .token = "", .dataset = "",

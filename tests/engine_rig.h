@@ -59,6 +59,7 @@ void	 pass(uint64_t ns);
 bool	 has(struct bytes body, const char *text);
 /* What the frames given from now on have; a msgpack map, or empty. */
 extern struct bytes identity;
+extern uint8_t flags, encoding;
 /* n records in one frame, each with this message. */
 void	 give(const char *message, uint32_t n);
 /* A frame with these entries. */

@@ -428,6 +428,52 @@ START_TEST(fresh_records_pass_letters_that_are_refused_again)
 }
 END_TEST
 
+/* Bytes that are to go alone, taken from the queue with others. */
+static void
+give_alone(const char *bytes, uint8_t is_encoding, uint8_t has_flags)
+{
+	struct mpw w = { NULL, NULL, false };
+
+	encoding = is_encoding;
+	flags = has_flags;
+	w.p = (uint8_t *)(uintptr_t)bytes + strlen(bytes);
+	put_body(&w, (const uint8_t *)bytes, (flags & CHUNK_BROKEN) == 0);
+	encoding = flags = 0;
+}
+
+START_TEST(bytes_between_records_die_alone_with_their_reason)
+{
+	start(refuses_what_is_bad);
+	sought = "not records";
+	give("good", 3);
+	give_alone("no msgpack", ENC_FORWARD, CHUNK_BROKEN);
+	give("good", 2);
+	pass(10 * S);
+	ck_assert_uint_eq(good_seen, 5);
+	ck_assert_uint_eq(count(CTR_export_done_records), 5);
+	ck_assert_uint_eq(count(CTR_export_dead_records), 1);
+	ck_assert_uint_eq(count(CTR_export_bad_records), 0);
+	ck_assert_uint_eq(lines_n, 1);
+	stop();
+}
+END_TEST
+
+START_TEST(an_otlp_request_between_records_goes_out_as_it_came)
+{
+	start(refuses_what_is_bad);
+	give("good", 3);
+	give_alone("bad but OTLP", ENC_OTLP, 0);
+	give("good", 2);
+	bad_is_fine = true;
+	pass(10 * S);
+	ck_assert_uint_eq(good_seen, 5);
+	ck_assert_uint_eq(bad_seen, 1);
+	ck_assert_uint_eq(count(CTR_export_done_records), 6);
+	ck_assert_uint_eq(count(CTR_export_dead_records), 0);
+	stop();
+}
+END_TEST
+
 START_TEST(what_is_no_request_is_told_and_removed)
 {
 	static const char *const text[] = { "", "replay 0-1\n",
@@ -480,6 +526,9 @@ main(void)
 	tcase_add_test(tc, a_day_of_404s_kills_nothing);
 	tcase_add_test(tc, a_day_of_500s_kills_nothing);
 	tcase_add_test(tc, fresh_records_pass_letters_that_are_refused_again);
+	tcase_add_test(tc,
+	    bytes_between_records_die_alone_with_their_reason);
+	tcase_add_test(tc, an_otlp_request_between_records_goes_out_as_it_came);
 	tcase_add_test(tc, what_is_no_request_is_told_and_removed);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);

@@ -42,17 +42,43 @@ batch_fini(struct batch *b)
 	b->frame_n = 0;
 }
 
-bool
-batch_is_raw(const struct batch *b)
-{
-	return b->frame_n == 1 && b->frame[0].chunk.encoding == ENC_OTLP;
-}
-
 static bool
 goes_alone(const struct chunk *c)
 {
 	return c->encoding != ENC_FORWARD || c->signal != SIGNAL_LOGS ||
 	    (c->flags & CHUNK_BROKEN) != 0;
+}
+
+const struct batch_frame *
+batch_alone(const struct batch *b)
+{
+	uint32_t nth;
+	const struct batch_frame *f = batch_at(b, &nth);
+
+	return goes_alone(&f->chunk) ? f : NULL;
+}
+
+bool
+batch_is_raw(const struct batch *b)
+{
+	const struct batch_frame *f = batch_alone(b);
+
+	return f != NULL && f->chunk.encoding == ENC_OTLP;
+}
+
+/* All that was taken, the first records on top. */
+static void
+set_ranges(struct batch *b)
+{
+	uint32_t n = b->records;
+
+	b->range_n = 0;
+	if (b->frame_n > 1 && goes_alone(&b->frame[b->frame_n - 1].chunk)) {
+		n--;
+		b->range[b->range_n++] = (struct batch_range){ n, n + 1 };
+	}
+	if (n > 0 || b->range_n == 0)
+		b->range[b->range_n++] = (struct batch_range){ 0, n };
 }
 
 static void
@@ -104,10 +130,8 @@ fill_from(struct batch *b, const struct source *s, size_t bytes)
 		if (goes_alone(&c))
 			break;
 	}
-	if (b->frame_n > 0) {
-		b->range[0] = (struct batch_range){ 0, b->records };
-		b->range_n = 1;
-	}
+	if (b->frame_n > 0)
+		set_ranges(b);
 	return (int)b->frame_n;
 }
 
@@ -384,7 +408,7 @@ batch_encode(struct batch *b, const struct otlp_conf *conf, size_t bytes,
 	must(b->range_n > 0);
 	b->counts = (struct otlp_counts){ 0 };
 	if (batch_is_raw(b)) {
-		b->body = b->frame[0].chunk.body[0];
+		b->body = batch_alone(b)->chunk.body[0];
 		b->counts.records = 1;
 	} else {
 		r = encode_records(b, conf, bytes, wall_ns);

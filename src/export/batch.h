@@ -9,6 +9,9 @@
  *   frames   | seq 7: 100 records | seq 8: 3 | seq 9: 40 |   143 records
  *   stack    [0,143)  --400-->  [0,71) [71,143)  --2xx-->  [71,143)  …
  *
+ * What must go alone, of another signal or encoding or no records at all, is
+ * the last frame, one record, and a range of its own below the others.
+ *
  * A batch is done when its stack is empty; then its frames are committed.
  */
 #ifndef EMPLOG_BATCH_H
@@ -60,8 +63,7 @@ void	 batch_trim(struct batch *b);
 
 /*
  * Takes frames off the queue until about bytes are there, it has no more, or
- * the next one must go alone (another signal or encoding).  Returns how many;
- * -ENOMEM.
+ * one must go alone.  Returns how many; -ENOMEM.
  */
 int	 batch_fill(struct batch *b, struct queue *q, size_t bytes);
 /* The same of the letters wanted; each frame is one record. */
@@ -89,7 +91,9 @@ bool	 batch_split(struct batch *b);
 const struct batch_frame *batch_at(const struct batch *b, uint32_t *ret_nth);
 /* Bytes of one whole entry of a frame; empty if there is none. */
 struct bytes batch_entry(const struct batch_frame *f, uint32_t nth);
-/* OTLP as received: passed on as it is. */
+/* The frame of the current range where that must go alone, else NULL. */
+const struct batch_frame *batch_alone(const struct batch *b);
+/* The current range is OTLP as received: passed on as it is. */
 bool	 batch_is_raw(const struct batch *b);
 
 #endif

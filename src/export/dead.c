@@ -164,6 +164,7 @@ dead_take(struct dead *d, void *buf, size_t cap, struct chunk *ret,
 		ret->identity.n = letter_strip(identity, ret->identity);
 		memcpy((uint8_t *)buf + ret->body[0].n, identity,
 		    ret->identity.n);
+		ret->records = 1;
 		*ret_seq = seq;
 		return 0;
 	}

@@ -38,10 +38,12 @@ choose_dataset(struct slot *s)
 static void
 post_now(struct slot *s)
 {
+	const struct batch_frame *alone = batch_alone(&s->batch);
 	struct export *e = s->e;
 
 	s->post = (struct post){
-		.url = e->target.url[s->batch.frame[0].chunk.signal],
+		.url = e->target.url[alone == NULL ? SIGNAL_LOGS :
+		    alone->chunk.signal],
 		.headers = s->header, .headers_n = e->target.header_n,
 		.body = s->batch.body, .timeout_ms = e->conf.timeout_ms,
 		.retry_after_ms = -1,
@@ -94,10 +96,12 @@ write_now(struct slot *s)
 static const char *
 undeliverable(const struct slot *s)
 {
-	const struct chunk *c = &s->batch.frame[0].chunk;
+	const struct batch_frame *f = batch_alone(&s->batch);
+	const struct chunk *c;
 
-	if (s->batch.frame_n != 1)
+	if (f == NULL)
 		return NULL;
+	c = &f->chunk;
 	if ((c->flags & CHUNK_BROKEN) != 0)
 		return "not records";
 	if (c->encoding == ENC_FORWARD && c->signal != SIGNAL_LOGS)
