@@ -13,6 +13,7 @@ struct queue *queue;
 struct export *export;
 struct export_conf conf;
 static struct queue_put put[PUTS_MAX];
+uint64_t queue_age_ns;
 unsigned durable_n;
 struct bytes identity;
 uint8_t flags, encoding;
@@ -115,8 +116,8 @@ happen(unsigned n)
 static void
 boot(void)
 {
-	struct queue_conf qc = { .dir = "/queue", .bytes_max = 64u << 20,
-	    .notify = notify };
+	struct queue_conf qc = { .dir = "/queue", .bytes_max = 128u << 20,
+	    .age_max_ns = queue_age_ns, .notify = notify };
 
 	proc = sim_proc_new(host, "export");
 	env_init(&env, sim_loop(proc), "test");
@@ -227,6 +228,7 @@ reset(void)
 	sought = NULL;
 	identity = (struct bytes){ 0 };
 	flags = encoding = 0;
+	queue_age_ns = 0;
 	export = NULL;
 	conf = (struct export_conf){
 		.endpoint = "http://backend", .token = "", .dataset = "",

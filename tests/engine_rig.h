@@ -4,7 +4,7 @@
  *
  * What:     a world of one process (src/sim), its queue in /queue, its dead
  *           letters in /dead, and a backend that is a function.
- * Used by:  test_engine.c, test_letters.c.
+ * Used by:  test_engine.c, test_letters.c, test_outage.c.
  */
 #ifndef EMPLOG_ENGINE_RIG_H
 #define EMPLOG_ENGINE_RIG_H
@@ -22,7 +22,7 @@
 
 #define MS		UINT64_C(1000000)
 #define S		UINT64_C(1000000000)
-#define POSTS_MAX	16384
+#define POSTS_MAX	65536
 #define EVENTS_MAX	100000		/* in one go: it turns in place */
 
 struct seen {
@@ -37,6 +37,7 @@ extern struct env env;
 extern struct queue *queue;
 extern struct export *export;
 extern struct export_conf conf;
+extern uint64_t queue_age_ns;		/* 0: for ever */
 extern unsigned durable_n;
 extern int stopped_n;
 extern struct seen post[POSTS_MAX];

@@ -35,6 +35,13 @@ tests_test_letters_SOURCES = tests/test_letters.c tests/engine_rig.c \
 tests_test_letters_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_letters_LDADD = libsim.a $(TEST_LIBS)
 
+check_PROGRAMS += tests/test_outage
+TESTS += tests/test_outage
+tests_test_outage_SOURCES = tests/test_outage.c tests/engine_rig.c \
+	tests/engine_rig.h
+tests_test_outage_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_outage_LDADD = libsim.a $(TEST_LIBS)
+
 # A loop of its own, in place of that of libparts.a.
 check_PROGRAMS += tests/test_efile
 TESTS += tests/test_efile
