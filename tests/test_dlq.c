@@ -365,7 +365,7 @@ START_TEST(what_is_asked_names_the_letters_that_are_there_now)
 		add_letter(2 * i, &refused, "one");
 	put_file(segment);
 	ck_assert_int_eq(RUN("dlq", "replay"), 0);
-	says("relay: replay 10 dead letters: when the relay starts");
+	says("relay: replay 10 dead letters: when an exporter starts");
 	asked(&want);
 	ck_assert(!want.drop);
 	ck_assert_uint_eq(want.n, 10);

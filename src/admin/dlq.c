@@ -346,6 +346,17 @@ show_bytes(struct dlq *q, const struct letter *l)
 	fputs(i < f->body.n ? " ...\n" : "\n", q->a->out);
 }
 
+/* So that one that is of interest can be named. */
+static void
+name_it(struct dlq *q, const struct letter *l, json_t *record)
+{
+	char name[48];
+
+	snprintf(name, sizeof(name), "%s/%" PRIu64, q->home[q->at].role,
+	    l->number);
+	json_object_set_new(record, "emplog.dead_letter", json_string(name));
+}
+
 static void
 show_entry(struct dlq *q, const struct letter *l, const struct entry *e)
 {
@@ -358,9 +369,10 @@ show_entry(struct dlq *q, const struct letter *l, const struct entry *e)
 		show_identity(record, identity);
 	if (record == NULL)
 		show_bytes(q, l);
-	else if (q->json)
+	else if (q->json) {
+		name_it(q, l, record);
 		show_json_line(q->a->out, record, e->time_ns);
-	else
+	} else
 		show_line(q->a->out, record, e->time_ns);
 	json_decref(record);
 	json_decref(identity);
@@ -382,8 +394,9 @@ show_letter(void *arg, const struct letter *l)
 	    l->frame->encoding == ENC_FORWARD && walk_entry(&m, &e) == 0)
 		show_entry(q, l, &e);
 	else if (q->json)
-		fprintf(q->a->out, "{\"no_record_bytes\":%zu}\n",
-		    l->frame->body.n);
+		fprintf(q->a->out, "{\"emplog.dead_letter\":\"%s/%" PRIu64
+		    "\",\"no_record_bytes\":%zu}\n", q->home[q->at].role,
+		    l->number, l->frame->body.n);
 	else
 		show_bytes(q, l);
 }
@@ -468,8 +481,8 @@ ask_home(struct dlq *q)
 	fprintf(q->a->out, "%s: %s %" PRIu64 " dead letter%s: ", h->role,
 	    verb, q->asked, q->asked == 1 ? "" : "s");
 	if (run == 0)
-		fprintf(q->a->out, "when the %s starts, it does not run\n",
-		    h->role);
+		fputs("when an exporter starts that has them, none does "
+		    "now\n", q->a->out);
 	else if (wait_for_it(q))
 		fprintf(q->a->out, "done, %" PRId64 " are kept now\n",
 		    letters_each(h->dir, NULL, NULL));

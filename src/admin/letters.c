@@ -221,18 +221,34 @@ write_all(int fd, const char *p, size_t n)
 	return fsync(fd) < 0 ? -errno : 0;
 }
 
+/* Whoever made a name in it. */
+static int
+sync_dir(const char *dir)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC), r;
+
+	if (fd < 0)
+		return -errno;
+	r = fsync(fd) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
 /* Who runs emplogd must be able to read and remove what root asks. */
 static int
 open_asked(const char *dir, struct stat *ret_owner)
 {
 	char path[PATH_CAP];
-	int fd;
+	int fd, r;
 
 	if (stat(dir, ret_owner) < 0)
 		return -errno;
 	snprintf(path, sizeof(path), "%s/" ASKED_DIR, dir);
 	if (mkdir(path, 0700) < 0 && errno != EEXIST)
 		return -errno;
+	r = sync_dir(dir);
+	if (r < 0)
+		return r;
 	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;

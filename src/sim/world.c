@@ -435,10 +435,18 @@ close_all(struct sim_proc *p, bool reset)
 	}
 }
 
-/* The loop's own memory goes without its asking for what is pending. */
+/*
+ * The loop's own memory goes without its asking for what is pending; names
+ * listed and not looked at yet are no memory of the process.
+ */
 static void
 free_loop(struct sim_proc *p)
 {
+	struct op *op;
+
+	for (op = p->loop->ready; op != NULL; op = op->next)
+		if (op->kind == OP_LIST && op->res > 0)
+			op_list_free(op);
 	p->loop->pending = 0;
 	p->loop->ready = NULL;
 	p->loop->ready_n = 0;
