@@ -46,22 +46,27 @@ stop(struct town *t)
 static void
 dark(struct town *t)
 {
-	sim_dark(any_node(t)->host, sim_now(t->sim) +
-	    sim_random(t->sim, 60 * S));
+	/* One draw a line: compilers differ in the order of arguments. */
+	struct node *n = any_node(t);
+
+	sim_dark(n->host, sim_now(t->sim) + sim_random(t->sim, 60 * S));
 }
 
 static void
 jump(struct town *t)
 {
 	int64_t by = (int64_t)sim_random(t->sim, 3600 * S);
+	struct node *n = any_node(t);
 
-	sim_clock(any_node(t)->host, sim_random(t->sim, 2) == 0 ? by : -by);
+	sim_clock(n->host, sim_random(t->sim, 2) == 0 ? by : -by);
 }
 
 static void
 full(struct town *t)
 {
-	sim_disk_full(any_node(t)->host, sim_random(t->sim, 3) > 0);
+	struct node *n = any_node(t);
+
+	sim_disk_full(n->host, sim_random(t->sim, 3) > 0);
 }
 
 static void
