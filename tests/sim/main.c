@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,22 +99,41 @@ one_seed(uint64_t seed, struct told *told)
 }
 
 static void
-child(uint64_t first, uint64_t end, unsigned step, bool twice, int out)
+tell_seed(uint64_t seed, bool twice, int out)
 {
 	struct told a, b;
+
+	one_seed(seed, &a);
+	if (twice) {
+		one_seed(seed, &b);
+		if (a.trace != b.trace) {
+			fprintf(stderr, "seed %" PRIu64 " is not the same world"
+			    " twice\n", seed);
+			_exit(1);
+		}
+	}
+	_exit(write(out, &a, sizeof(a)) != sizeof(a));
+}
+
+/*
+ * A process for each seed: what crashes in a town leaves its places in the
+ * real process's table of guarded mappings.
+ */
+static void
+child(uint64_t first, uint64_t end, unsigned step, bool twice, int out)
+{
 	uint64_t seed;
+	int status;
+	pid_t pid;
 
 	for (seed = first; seed < end; seed += step) {
-		one_seed(seed, &a);
-		if (twice) {
-			one_seed(seed, &b);
-			if (a.trace != b.trace) {
-				fprintf(stderr, "seed %" PRIu64 " is not the "
-				    "same world twice\n", seed);
-				_exit(1);
-			}
+		pid = fork();
+		must(pid >= 0);
+		if (pid == 0) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			tell_seed(seed, twice, out);
 		}
-		if (write(out, &a, sizeof(a)) != sizeof(a))
+		if (waitpid(pid, &status, 0) != pid || status != 0)
 			_exit(1);
 	}
 	_exit(0);
