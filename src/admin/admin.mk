@@ -45,3 +45,9 @@ tests_test_migrate_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_migrate_LDADD = $(TEST_LIBS)
 tests_test_migrate_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc \
 	-Wl,--wrap=calloc
+
+check_PROGRAMS += tests/test_audit
+TESTS += tests/test_audit
+tests_test_audit_SOURCES = tests/test_audit.c
+tests_test_audit_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_audit_LDADD = $(TEST_LIBS)
