@@ -169,7 +169,8 @@ audit_at_sequence(struct audit_look *lk, struct part *p)
 	size_t i;
 	int r;
 
-	qsort(s->frame, s->frames, sizeof(*s->frame), by_seq);
+	if (s->frames > 0)
+		qsort(s->frame, s->frames, sizeof(*s->frame), by_seq);
 	r = ranges_merge(&have, env, &s->done);
 	for (i = 0; i < s->frames && r == 0; i++)
 		r = ranges_add(&have, env, s->frame[i].seq,
