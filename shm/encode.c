@@ -193,9 +193,12 @@ static uint64_t
 fields_worst(const struct emplog_field *f, size_t n, size_t cap,
     uint64_t limit, unsigned depth)
 {
-	const struct emplog_field *end = f + min_size(n, ELEMENTS_MAX);
+	const struct emplog_field *end;
 	uint64_t sum = 0;
 
+	if (n == 0)
+		return 0;	/* NULL + 0 is undefined in C */
+	end = f + min_size(n, ELEMENTS_MAX);
 	for (; f < end && sum <= limit; f++) {
 		sum += FIELD_WORST + min_size(f->key_len, KEY_MAX);
 		if (type_of(f) == EMPLOG_T_STR || type_of(f) == EMPLOG_T_BYTES)
@@ -216,12 +219,13 @@ fields_worst(const struct emplog_field *f, size_t n, size_t cap,
 static uint64_t
 flat_worst(const struct encode_in *in)
 {
-	const struct emplog_field *f = in->fields, *end = f + in->n;
+	const struct emplog_field *f = in->fields, *end;
 	uint64_t sum = in->message_len, all = sum;
 	unsigned seen = 0;
 
 	if (in->n_head > 0 || in->n > TEXT_CAP / FIELD_WORST)
 		return 0;
+	end = in->n > 0 ? f + in->n : f;
 	for (; f < end; f++) {
 		seen |= f->type + NESTED_STEP;
 		all |= f->len;	/* their sum alone might wrap */
@@ -408,9 +412,7 @@ static inline uint8_t *
 put_fields(uint8_t *p, const struct emplog_field *f, size_t n,
     const struct ctx *c)
 {
-	const struct emplog_field *end = f + n;
-
-	for (; f < end; f++) {
+	for (; n > 0; f++, n--) {
 		p = put_key(p, f);
 		p = put_value(p, f, is_secret(f), 1, c);
 	}
