@@ -1471,6 +1471,39 @@ START_TEST(a_deep_sleeper_is_woken_by_one_byte)
 }
 END_TEST
 
+/* The record that a producer's store buffer still held is found soon. */
+START_TEST(a_tick_that_was_due_is_not_the_second_look)
+{
+	struct kit *k = lane(DATA);
+	char path[160];
+	int fd;
+
+	ck_assert_int_eq(start(), 0);
+	put(k, 100);
+	while (born(k) == NULL || born(k)->total < 100)
+		pass(5 * MS);
+	/* Ticks come each 25 ms from here; the traffic ends 10 ms later. */
+	pass(10 * MS);
+	put(k, 100);
+	snprintf(path, sizeof(path), "%s/knock", ring);
+	fd = open(path, O_RDWR | O_NONBLOCK);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(fd, "k", 1), 1);
+	settle();
+	arrived(k, 200);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(atomic_load(&k->agent->knock_at), 200 + DATA / 4);
+	drain_sender_up(dr);
+	settle();
+	ck_assert_uint_eq(atomic_load(&k->agent->knock_at), 201);
+	pass(15 * MS);		/* the tick that was due */
+	put(k, 100);
+	pass(25 * MS);
+	arrived(k, 300);
+	close(fd);
+}
+END_TEST
+
 START_TEST(without_a_knock_a_second_is_the_most)
 {
 	struct kit *k = lane(DATA);
@@ -1691,6 +1724,7 @@ suite(void)
 	tcase_add_test(t, a_symlink_and_a_file_are_no_ring);
 	tcase_add_test(t, somebody_elses_ring_is_refused_with_the_remedy);
 	tcase_add_test(t, a_deep_sleeper_is_woken_by_one_byte);
+	tcase_add_test(t, a_tick_that_was_due_is_not_the_second_look);
 	tcase_add_test(t, without_a_knock_a_second_is_the_most);
 	tcase_add_test(t, small_requests_go_through_the_own_lane);
 	tcase_add_test(t, durable_requests_are_done_when_the_disk_says_so);

@@ -92,9 +92,12 @@ rest(struct drain *d)
 {
 	uint64_t now = drain_now(d), wait = TICK_DEEP;
 	bool deep = now - d->traffic_ns >= DOZE_AFTER;
-	bool changed = set_knocks(d, deep);
 
-	if (!deep || changed || d->scan_due || d->state != DRAIN_RUN)
+	if (set_knocks(d, deep))
+		d->knocks_ns = now;
+	/* A tick armed before comes too soon to be the second look. */
+	if (!deep || now - d->knocks_ns < TICK_BUSY || d->scan_due ||
+	    d->state != DRAIN_RUN)
 		wait = TICK_BUSY;
 	else if (drain_held_bytes(d) > 0)
 		wait = TICK_HELD;

@@ -180,6 +180,7 @@ struct drain {
 	struct op	 pump_op, tick_op;
 	uint64_t	 tick_at;
 	uint64_t	 traffic_ns;
+	uint64_t	 knocks_ns;	/* a knock_at changed last */
 	uint64_t	 chores_ns;
 	uint64_t	 stop_ns;
 	uint64_t	 dropped_ns;	/* when drops were told last */
