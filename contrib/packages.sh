@@ -9,7 +9,7 @@ build_packages="gcc make autoconf automake libtool pkg-config liburing-dev
 test_packages="$build_packages mandoc groff musl-tools clang libclang-rt-14-dev
  util-linux iproute2 python3 nodejs npm libnode-dev binutils git procps xz-utils
  curl systemd busybox-static dpkg-dev debhelper lintian fakeroot qemu-user
- gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+ gcc-aarch64-linux-gnu libc6-dev-arm64-cross spin"
 
 # Of a node that came from elsewhere, beside it.
 node_headers() {

@@ -46,6 +46,7 @@ EXTRA_DIST += tests/part-sim.sh tests/claim.sh tests/part-install.sh tests/part-
 EXTRA_DIST += tests/part-damage.sh
 EXTRA_DIST += tests/e2e/internet.py tests/e2e/netns.py tests/e2e/proxy.py \
 	tests/part-internet.sh
+EXTRA_DIST += tests/part-model.sh tests/model/hop.pml tests/model/lane.pml
 EXTRA_DIST += tests/part-pm2.sh tests/e2e/pm2.py
 EXTRA_DIST += tests/part-systemd.sh tests/deploy/root.sh \
 	tests/deploy/systemd-boot.sh tests/deploy/systemd-claims.sh
