@@ -25,7 +25,7 @@ for arg in "$@"; do
 	esac
 done
 passed=0 failed=0 begun=$SECONDS
-jobs=$(nproc) fuzz_seconds=12
+jobs=$(nproc) fuzz_seconds=20
 tsan_tests='tests/test_race tests/test_writer tests/test_emplog tests/test_unharmed tests/test_loop'
 
 # What the tests of one machine must not hear of that of another.
@@ -152,7 +152,7 @@ same_count() {
 }
 
 # Builds the targets with the fuzzer's eyes and runs each for a while from
-# the corpus it has.
+# the files it has, kept or made: fifty at least.  Says the edges reached.
 fuzz() {
 	local targets
 	mkdir "$work/fuzz" && cd "$work/fuzz" &&
@@ -164,18 +164,28 @@ fuzz() {
 		echo "not every target was built: $targets"
 		return 1
 	}
+	python3 "$work/src/tests/fuzz/seeds.py" seeds || return 1
 	export work
 	echo "$targets" | xargs -P "$jobs" -n 1 bash -c '
 		name=$(basename "$1")
 		mkdir -p "corpus/$name"
-		seeds="$work/src/tests/fuzz/corpus/$name"
-		[ -d "$seeds" ] || seeds=
-		if timeout 120 "$1" -max_total_time='"$fuzz_seconds"' \
+		seeds=
+		for dir in "seeds/$name" "$work/src/tests/fuzz/corpus/$name"; do
+			[ ! -d "$dir" ] || seeds="$seeds $dir"
+		done
+		files=$(find $seeds -type f | wc -l)
+		if [ "$files" -ge 50 ] && timeout 120 "$1" \
+		    -max_total_time='"$fuzz_seconds"' \
 		    -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
 		    "corpus/$name" $seeds >"$name.log" 2>&1; then
-			echo "$name: $(grep -a number_of_executed "$name.log")"
+			echo "$name: $files files," \
+			    "$(sed -n "s/.*DONE *cov: \([0-9]*\).*/\1/p" \
+			    "$name.log") edges," \
+			    "$(sed -n "s/.*number_of_executed_units: //p" \
+			    "$name.log") runs"
 			echo "1 passed, 0 failed"
 		else
+			echo "$name: $files files"
 			tail -40 "$name.log"
 			echo "0 passed, 1 failed"
 			exit 1

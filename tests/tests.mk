@@ -60,19 +60,26 @@ TESTS += $(style_tests)
 
 # Any bytes to a decoder: configure CC=clang --enable-fuzz, then
 # make fuzz; each takes its corpus' directory as its argument.
-fuzz_targets = tests/fuzz/fuzz_body tests/fuzz/fuzz_json \
-	tests/fuzz/fuzz_message \
-	tests/fuzz/fuzz_migrate tests/fuzz/fuzz_otlp tests/fuzz/fuzz_walk
+fuzz_targets = tests/fuzz/fuzz_body tests/fuzz/fuzz_conf \
+	tests/fuzz/fuzz_json tests/fuzz/fuzz_key tests/fuzz/fuzz_lane \
+	tests/fuzz/fuzz_message tests/fuzz/fuzz_migrate tests/fuzz/fuzz_otlp \
+	tests/fuzz/fuzz_queue tests/fuzz/fuzz_walk
 EXTRA_PROGRAMS += $(fuzz_targets)
-EXTRA_DIST += tests/fuzz/corpus
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/seeds.py
 fuzz: $(BUILT_SOURCES)
 	$(MAKE) $(AM_MAKEFLAGS) $(fuzz_targets)
 .PHONY: fuzz
 FUZZ_FLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 tests_fuzz_fuzz_body_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_body_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_conf_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_json_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_key_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_key_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_lane_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_lane_LDADD = $(PARTS_LIBS) -lpthread
 tests_fuzz_fuzz_message_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_message_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_migrate_SOURCES = tests/fuzz/fuzz_migrate.c \
@@ -81,5 +88,10 @@ tests_fuzz_fuzz_migrate_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_migrate_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_otlp_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_otlp_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_queue_SOURCES = tests/fuzz/fuzz_queue.c tests/fileloop.c \
+	tests/fileloop.h
+tests_fuzz_fuzz_queue_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests
+tests_fuzz_fuzz_queue_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_queue_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_walk_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_walk_LDADD = $(PARTS_LIBS)
