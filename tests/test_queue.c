@@ -26,6 +26,7 @@
 #include "base/env.h"
 #include "fileloop.h"
 #include "queue/frame.h"
+#include "queue/ledger.h"
 #include "queue/queue.h"
 #include "queue/streams.h"
 
@@ -1125,6 +1126,34 @@ START_TEST(each_damaged_head_costs_nothing_but_the_checkpoint)
 }
 END_TEST
 
+/* Else a put would be acknowledged that nobody is ever given. */
+START_TEST(a_checkpoint_cannot_finish_frames_that_it_does_not_know)
+{
+	uint8_t *p;
+	size_t n;
+
+	start();
+	put_durable(3, 300);
+	queue_commit(q, take(0, 300));
+	stop();
+	start();
+	put_durable(1, 300);
+	crash();
+	p = slurp(seg_path(2), &n);
+	ck_assert_uint_eq(le32_get(p + FRAME_HEAD + 72), 1);
+	ck_assert_uint_eq(le64_get(p + FRAME_HEAD + LEDGER_HEAD + 8), 1);
+	le64_put(p + FRAME_HEAD + LEDGER_HEAD + 8, 1000);
+	frame_seal(p, le64_get(p + 32), 0);
+	spew(seg_path(2), p, n);
+	free(p);
+	start();
+	take(3, 300);
+	put_durable(1, 300);
+	take(4, 300);
+	check_books();
+}
+END_TEST
+
 START_TEST(a_segment_of_another_version_is_kept_in_quarantine)
 {
 	bool came[PUTS_MAX] = { false };
@@ -1995,6 +2024,8 @@ main(void)
 	tcase_add_test(t, a_doubled_segment_is_delivered_once);
 	tcase_add_test(t, swapped_segments_are_delivered_in_order);
 	tcase_add_test(t, each_damaged_head_costs_nothing_but_the_checkpoint);
+	tcase_add_test(t,
+	    a_checkpoint_cannot_finish_frames_that_it_does_not_know);
 	tcase_add_test(t, a_segment_of_another_version_is_kept_in_quarantine);
 	tcase_add_test(t,
 	    what_was_lost_stays_counted_when_the_newest_segment_is_unread);

@@ -54,6 +54,8 @@ ledger_body(struct recover *rec, const struct frame *f)
 	r = ledger_get(f->body, q->env, &l, &q->done, &rest);
 	if (r < 0)
 		return r;
+	/* It knows no frame from its own sequence on: none of them is done. */
+	ranges_remove(&q->done, q->env, f->seq, UINT64_MAX);
 	q->ledger = l;
 	rec->first_live = f->seq;
 	memcpy(q->id, f->stream, STREAM_ID_LEN);
