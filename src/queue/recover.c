@@ -237,6 +237,13 @@ close_file(struct recover *rec)
 
 /* ---- reading a file ---- */
 
+/* Of another segment, where this one's own should begin. */
+static bool
+is_astray(const struct recover *rec, const struct scan *s)
+{
+	return s->kind == SCAN_STALE && rec->seg->astray && rec->pos == 0;
+}
+
 static int
 see(struct recover *rec, struct bytes b, const struct scan *s)
 {
@@ -249,22 +256,12 @@ see(struct recover *rec, struct bytes b, const struct scan *s)
 		replay_doubt(rec, s);
 		return 1;
 	}
-	switch (s->kind) {
-	case SCAN_FRAME:
+	if (s->kind == SCAN_FRAME)
 		r = replay_frame(rec, &s->frame);
-		break;
-	case SCAN_STALE:
-		if (!rec->seg->astray || rec->pos > 0)
-			break;
-		/* FALLTHROUGH */
-	case SCAN_DAMAGE:
-		if (rec->pass == DATA)
-			r = ranges_add(&rec->damage, rec->q->env, rec->pos,
-			    rec->pos + s->len);
-		break;
-	default:
-		break;
-	}
+	else if (rec->pass == DATA && (s->kind == SCAN_DAMAGE ||
+	    is_astray(rec, s)))
+		r = ranges_add(&rec->damage, rec->q->env, rec->pos,
+		    rec->pos + s->len);
 	/* Heads: what is not at the start is not looked for. */
 	if (r == 0 && rec->pass == HEADS && !rec->seg->doubted)
 		r = 1;
