@@ -472,6 +472,23 @@ data_touched(void)
 	return n;
 }
 
+/* A disk that holds now[]. */
+static void
+install(struct run *r)
+{
+	char path[64];
+	uint32_t i;
+
+	(void)sim_install(r->host, DIR, LOOP_DIR, bytes_of(NULL, 0));
+	for (i = 0; i < segs; i++) {
+		snprintf(path, sizeof(path), DIR "/%016" PRIx64 ".seg",
+		    now[i].number);
+		if (now[i].p != NULL && now[i].number != 0)
+			(void)sim_install(r->host, path, LOOP_FILE,
+			    bytes_of(now[i].p, now[i].n));
+	}
+}
+
 /* now[] is the directory; harmed: at least one byte that matters is wrong. */
 static void
 trial(bool harmed)
@@ -479,20 +496,11 @@ trial(bool harmed)
 	struct kept kept = { 0 };
 	struct seen seen;
 	struct run r;
-	char path[64];
-	uint32_t i;
 	bool looks;
 
 	trials++;
 	run_begin(&r);
-	(void)sim_install(r.host, DIR, LOOP_DIR, bytes_of(NULL, 0));
-	for (i = 0; i < segs; i++) {
-		snprintf(path, sizeof(path), DIR "/%016" PRIx64 ".seg",
-		    now[i].number);
-		if (now[i].p != NULL && now[i].number != 0)
-			(void)sim_install(r.host, path, LOOP_FILE,
-			    bytes_of(now[i].p, now[i].n));
-	}
+	install(&r);
 	looks = trials % LOOK_EVERY == 0;
 	if (looks)
 		look(&r, &seen);
@@ -686,6 +694,95 @@ START_TEST(any_bit_is_flipped)
 }
 END_TEST
 
+START_TEST(mended_it_is_clean_and_the_damage_is_kept)
+{
+	struct kept kept;
+	struct seen before, after;
+	struct run r;
+	uint32_t n, s;
+
+	restore();
+	rnd = 4711;
+	for (n = 0; n < 200; n++) {
+		s = dice(segs);
+		now[s].p[dice((uint32_t)base[s].n)] ^= (uint8_t)(1 + dice(255));
+		snprintf(note, sizeof(note), "mended %u", n);
+		trials++;
+		run_begin(&r);
+		install(&r);
+		look(&r, &before);
+		r.conf.mend = true;
+		run_open(&r);
+		kept = (struct kept){ 0 };
+		sim_files(r.host, in_quarantine, &kept);
+		run_close(&r);
+		look(&r, &after);
+		run_end(&r);
+		ck_assert_msg(before.places > 0 && after.places == 0,
+		    "%s: %" PRIu64 " places, then %" PRIu64, note,
+		    before.places, after.places);
+		ck_assert_uint_eq(after.held, before.held);
+		ck_assert_uint_eq(kept.bytes, before.bytes);
+		if (n % 20 == 19)
+			restore();
+	}
+}
+END_TEST
+
+/* The one spoilt byte, and whether a copy of its frame is kept. */
+static uint8_t spoilt_piece[128 << 10];
+static size_t spoilt_n;
+
+static void
+is_piece(void *arg, const char *path, struct bytes b)
+{
+	if (strstr(path, ".bin") != NULL && b.n >= spoilt_n &&
+	    memcmp(b.p, spoilt_piece, spoilt_n) == 0)
+		*(bool *)arg = true;
+}
+
+START_TEST(no_byte_is_lost_when_the_power_goes_while_it_is_mended)
+{
+	struct seen seen;
+	struct run r;
+	uint32_t n, i, cut = 0;
+	bool kept;
+
+	rnd = 815;
+	for (n = 0; n < 1000; n++) {
+		restore();
+		i = dice(places);
+		now[place[i].seg].p[place[i].at + 9] ^= 1;
+		spoilt_n = place[i].size;
+		memcpy(spoilt_piece, now[place[i].seg].p + place[i].at,
+		    spoilt_n);
+		snprintf(note, sizeof(note), "cut mending %u", n);
+		trials++;
+		run_begin(&r);
+		r.env.alloc = sim_alloc;
+		r.env.release = sim_release;
+		r.env.mem_arg = r.proc;
+		install(&r);
+		r.conf.mend = true;
+		ck_assert_int_eq(queue_new(&r.q, &r.env, &r.conf), 0);
+		queue_open(r.q, on_open, &r);
+		sim_run(r.sim, sim_now(r.sim) + dice(900000), is_open, &r);
+		cut += r.res == 1;
+		sim_power_loss(r.host);
+		r.proc = sim_proc_new(r.host, "next");
+		env_init(&r.env, sim_loop(r.proc), "test");
+		r.env.log_fd = -1;
+		look(&r, &seen);
+		kept = false;
+		sim_files(r.host, is_piece, &kept);
+		ck_assert_msg(kept || seen.bytes >= spoilt_n,
+		    "%s: frame %u is neither there nor kept", note, i);
+		run_end(&r);
+	}
+	ck_assert_uint_gt(cut, 200);
+}
+END_TEST
+
 START_TEST(segments_have_each_others_names)
 {
 	uint32_t a, b;
@@ -773,6 +870,8 @@ suite(void)
 		{ "heads", any_bit_of_any_head_is_flipped },
 		{ "flips", any_bit_is_flipped },
 		{ "astray", a_frame_lies_where_another_was },
+		{ "mended", mended_it_is_clean_and_the_damage_is_kept },
+		{ "mending", no_byte_is_lost_when_the_power_goes_while_it_is_mended },
 		{ "swapped", segments_have_each_others_names },
 		{ "doubled", a_segment_is_there_twice },
 		{ "gone", a_segment_is_gone },
