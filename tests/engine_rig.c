@@ -18,6 +18,8 @@ unsigned durable_n;
 struct bytes identity;
 uint8_t flags, encoding;
 static unsigned left;
+static uint64_t words[CTR_COUNT];	/* counters over a crash */
+static bool crashed;
 static unsigned puts_n, events;
 static bool rang;
 int stopped_n;
@@ -121,6 +123,8 @@ boot(void)
 
 	proc = sim_proc_new(host, "export");
 	env_init(&env, sim_loop(proc), "test");
+	if (crashed)
+		memcpy(env.ctr.word, words, sizeof(words));
 	env.log_sink = log_line;
 	env.alloc = sim_alloc;
 	env.release = sim_release;
@@ -152,13 +156,17 @@ start(int (*backend)(unsigned, struct bytes, struct post *))
 void
 crash_and_start(bool power)
 {
+	/* they are in a file that is mapped */
+	memcpy(words, env.ctr.word, sizeof(words));
 	export = NULL;
 	if (power)
 		sim_power_loss(host);
 	else
 		sim_crash(proc);
 	env_fini(&env);
+	crashed = true;
 	boot();
+	crashed = false;
 }
 
 void

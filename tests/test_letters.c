@@ -428,6 +428,33 @@ START_TEST(fresh_records_pass_letters_that_are_refused_again)
 }
 END_TEST
 
+START_TEST(letters_that_damage_took_are_counted)
+{
+	struct entry_name *e;
+	uint8_t junk[64];
+
+	start(refuses_what_is_bad);
+	bury(4);
+	e = disk_find(host, "/dead/0000000000000001.seg");
+	ck_assert_ptr_nonnull(e);
+	memset(junk, 0xa5, sizeof(junk));
+	ck_assert_int_eq(disk_write(proc, e->node, junk, sizeof(junk),
+	    8192 + 100), sizeof(junk));
+	crash_and_start(false);
+	pass(S);
+	ck_assert_uint_eq(count(CTR_export_dead_lost), 1);
+	ck_assert_uint_eq(count(CTR_export_dead_held), 3);
+	bad_is_fine = true;
+	ask("emplogd-dlq 1 replay 0-9\n");
+	pass(10 * S);
+	ck_assert_uint_eq(bad_seen, 3);
+	ck_assert_uint_eq(count(CTR_export_dead_replayed), 3);
+	ck_assert_uint_eq(count(CTR_export_dead_lost), 1);
+	ck_assert(!is_asked());
+	stop();
+}
+END_TEST
+
 /* Bytes that are to go alone, taken from the queue with others. */
 static void
 give_alone(const char *bytes, uint8_t is_encoding, uint8_t has_flags)
@@ -529,6 +556,7 @@ main(void)
 	tcase_add_test(tc,
 	    bytes_between_records_die_alone_with_their_reason);
 	tcase_add_test(tc, an_otlp_request_between_records_goes_out_as_it_came);
+	tcase_add_test(tc, letters_that_damage_took_are_counted);
 	tcase_add_test(tc, what_is_no_request_is_told_and_removed);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_NORMAL);

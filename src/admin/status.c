@@ -57,6 +57,7 @@ static const struct loss losses[] = {
 	{ CTR_recv_lost_records, "records", "never stored, sender asks no answer" },
 	{ CTR_export_rejected_records, "records", "rejected by the backend" },
 	{ CTR_export_dead_dropped, "records", "dead letters dropped" },
+	{ CTR_export_dead_lost, "records", "dead letters damaged on disk" },
 	{ CTR_export_bad_records, "records", "not convertible" },
 };
 #define LOSSES	(sizeof(losses) / sizeof(losses[0]))

@@ -199,6 +199,12 @@ dead_held(const struct dead *d)
 	return queue_held_frames(d->queue);
 }
 
+uint64_t
+dead_lost(const struct dead *d)
+{
+	return ctr_get(&d->quiet.ctr, CTR_queue_lost_records);
+}
+
 void
 dead_close(struct dead *d, void (*closed)(void *arg), void *arg)
 {

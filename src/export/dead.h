@@ -68,8 +68,9 @@ void	 dead_done(struct dead *d, uint64_t seq);
 bool	 dead_all_taken(const struct dead *d);
 /* Every dead_done() is on disk, and does not come undone by a crash. */
 bool	 dead_is_settled(const struct dead *d);
-/* Letters that are kept. */
+/* Letters that are kept; and so many more that are gone by damage. */
 uint64_t dead_held(const struct dead *d);
+uint64_t dead_lost(const struct dead *d);
 
 void	 dead_close(struct dead *d, void (*closed)(void *arg), void *arg);
 void	 dead_free(struct dead **d);

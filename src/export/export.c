@@ -230,6 +230,7 @@ note_state(struct export *e)
 	ctr_set(ctr(e), CTR_export_held_auth, e->hold_status != 0);
 	ctr_set(ctr(e), CTR_export_circuit_open, e->said.circuit_open);
 	ctr_set(ctr(e), CTR_export_dead_held, dead_held(e->dead));
+	export_letters_lost(e);
 }
 
 static uint64_t
@@ -500,6 +501,8 @@ static void
 opened(struct export *e, int res)
 {
 	e->running = res == 0;
+	if (e->running)
+		export_letters_found(e);
 	/* What was under way at the last end is taken from the queue again. */
 	ctr_set(ctr(e), CTR_export_held_records, 0);
 	ctr_set(ctr(e), CTR_export_taken_records, export_settled(e));

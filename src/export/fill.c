@@ -92,6 +92,33 @@ slot_fill(struct slot *s, uint64_t now)
 	    ctr_get(ctr(e), CTR_export_held_records));
 }
 
+/* ---- the account of letters: dead = replayed + dropped + lost + held ---- */
+
+void
+export_letters_found(struct export *e)
+{
+	struct counters *c = ctr(e);
+	uint64_t dead = ctr_get(c, CTR_export_dead_records), have;
+
+	have = dead_held(e->dead) + ctr_get(c, CTR_export_dead_replayed) +
+	    ctr_get(c, CTR_export_dead_dropped) +
+	    ctr_get(c, CTR_export_dead_lost);
+	if (dead > have)
+		ctr_add(c, CTR_export_dead_lost, dead - have);
+	else	/* one was durable and not counted yet, or none ever was */
+		ctr_set(c, CTR_export_dead_records, have);
+	e->lost_seen = dead_lost(e->dead);
+}
+
+void
+export_letters_lost(struct export *e)
+{
+	uint64_t lost = dead_lost(e->dead);
+
+	ctr_add(ctr(e), CTR_export_dead_lost, lost - e->lost_seen);
+	e->lost_seen = lost;
+}
+
 /* ---- what was asked for ---- */
 
 void

@@ -56,6 +56,7 @@ struct export {
 	const struct asked_for *want;	/* letters, NULL: nothing */
 	unsigned	 letters_out;	/* in the one slot that has some */
 	uint64_t	 want_n;	/* of them are dealt with */
+	uint64_t	 lost_seen;	/* of dead_lost(), counted */
 	bool		 letters_last;	/* the last slot filled got letters */
 	struct circuit	 circuit;
 	struct slot	*slot;
@@ -116,6 +117,10 @@ void	 export_pump(struct export *e);
 void	 slot_fill(struct slot *s, uint64_t now);
 /* The beginning of what was asked for, see asked.h. */
 void	 export_begin(void *arg, const struct asked_for *want);
+/* At start: the letters kept are what the counters say, or they follow. */
+void	 export_letters_found(struct export *e);
+/* Counts what the letters' queue found to be gone. */
+void	 export_letters_lost(struct export *e);
 /* Drops what is to be dropped; ends what was asked for when it is done. */
 void	 export_letters(struct export *e);
 /* When it is to be looked at again, UINT64_MAX: something will tell. */
