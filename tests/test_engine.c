@@ -179,6 +179,26 @@ START_TEST(a_refused_record_dies_alone)
 }
 END_TEST
 
+/* Found by the simulator's seed 164: it held for ever. */
+START_TEST(a_bad_record_in_every_request_is_no_configuration)
+{
+	unsigned i;
+
+	start(refuses_what_is_bad);
+	for (i = 0; i < 8; i++) {
+		give("bad", 1);
+		give("good", 40);
+		pass(500 * MS);
+	}
+	ck_assert_uint_eq(count(CTR_export_done_records), 0);
+	pass(1800 * S);
+	ck_assert_uint_eq(count(CTR_export_dead_records), 8);
+	ck_assert_uint_eq(count(CTR_export_done_records), 320);
+	ck_assert_uint_eq(queue_held_frames(queue), 0);
+	stop();
+}
+END_TEST
+
 START_TEST(a_letter_the_disk_does_not_take_is_told_and_kept_later)
 {
 	start(refuses_what_is_bad);
@@ -390,6 +410,8 @@ main(void)
 	    records_refused_one_by_one_die_at_most_one_a_second);
 	tcase_add_test(tc, ten_minutes_after_the_last_success_nothing_dies);
 	tcase_add_test(tc, a_refused_record_dies_alone);
+	tcase_add_test(tc,
+	    a_bad_record_in_every_request_is_no_configuration);
 	tcase_add_test(tc,
 	    a_letter_the_disk_does_not_take_is_told_and_kept_later);
 	tcase_add_test(tc,

@@ -206,6 +206,18 @@ batch_split(struct batch *b)
 	return true;
 }
 
+void
+batch_turn(struct batch *b)
+{
+	struct batch_range top;
+
+	must(b->range_n > 0);
+	top = b->range[b->range_n - 1];
+	memmove(&b->range[1], &b->range[0],
+	    (b->range_n - 1) * sizeof(b->range[0]));
+	b->range[0] = top;
+}
+
 static unsigned
 frame_of(const struct batch *b, uint32_t record)
 {

@@ -87,6 +87,8 @@ const char *batch_one_dataset(struct batch *b, const struct norm_conf *conf,
 void	 batch_pop(struct batch *b);
 /* Splits the current range; false: it is a single record. */
 bool	 batch_split(struct batch *b);
+/* The current range comes last; nothing happens to the only one. */
+void	 batch_turn(struct batch *b);
 /* The frame and the number within it of the current range's first record. */
 const struct batch_frame *batch_at(const struct batch *b, uint32_t *ret_nth);
 /* Bytes of one whole entry of a frame; empty if there is none. */

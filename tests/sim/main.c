@@ -35,6 +35,11 @@ struct told {			/* by a child, of one seed */
 	uint64_t	 fired[KINDS];
 };
 
+/* Those that found something in the code, run where none are asked for. */
+static const uint64_t kept[] = {
+	164,	/* one bad record in every request of an outage held all */
+};
+
 static uint64_t now_seed;
 static const char *now_bug;
 
@@ -244,7 +249,7 @@ main(int argc, char **argv)
 {
 	uint64_t first = 1, seeds = 4;
 	struct sum s = { 0 };
-	unsigned jobs = 2;
+	unsigned jobs = 2, i;
 	bool twice = false;
 	int c;
 
@@ -268,5 +273,7 @@ main(int argc, char **argv)
 	signal(SIGSEGV, on_signal);
 	signal(SIGALRM, on_signal);
 	gather(&s, first, seeds, jobs < seeds ? jobs : (unsigned)seeds, twice);
+	for (i = 0; argc == 1 && i < sizeof(kept) / sizeof(kept[0]); i++)
+		gather(&s, kept[i], 1, 1, twice);
 	return verdict(&s);
 }
