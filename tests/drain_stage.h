@@ -569,6 +569,14 @@ queue_rewind(struct queue *q)
 	q->cursor = 0;
 }
 
+static bool commits_wait;	/* for the disk */
+
+bool
+queue_is_settled(const struct queue *q)
+{
+	return !commits_wait;
+}
+
 uint64_t
 queue_held_frames(const struct queue *q)
 {

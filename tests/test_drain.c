@@ -1041,6 +1041,27 @@ START_TEST(a_stream_ends_after_its_backlog_is_delivered)
 }
 END_TEST
 
+/* Found by the simulator's seed 47, on a disk full for an hour and more. */
+START_TEST(a_stream_does_not_end_while_a_kill_would_send_it_again)
+{
+	struct kit *k = lane(DATA);
+
+	ck_assert_int_eq(start(), 0);
+	commits_wait = true;
+	relay_lose(false);
+	put(k, 100);
+	pass(2 * SECOND);
+	die(k);
+	snd.up = true;
+	drain_sender_up(dr);
+	pass(5 * SECOND);
+	ck_assert(!born(k)->ended);
+	commits_wait = false;
+	pass(2 * SECOND);
+	ck_assert(born(k)->ended);
+}
+END_TEST
+
 static void
 refuse(struct kit *k, uint64_t n)
 {
@@ -1704,6 +1725,8 @@ suite(void)
 	tcase_add_test(t, a_dead_lane_stays_as_dead_for_a_while);
 	tcase_add_test(t, a_dead_lane_with_bytes_to_send_is_not_buried);
 	tcase_add_test(t, a_stream_ends_after_its_backlog_is_delivered);
+	tcase_add_test(t,
+	    a_stream_does_not_end_while_a_kill_would_send_it_again);
 	tcase_add_test(t, a_dead_producers_gap_is_told_by_the_agent);
 	tcase_add_test(t, refusals_count_once_whichever_agent_sees_them);
 	tcase_add_test(t, what_http_dropped_is_told_when_there_is_room);

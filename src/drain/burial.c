@@ -107,6 +107,12 @@ end_later(struct drain *d, const struct inlane *l)
 static bool
 may_end(const struct drain *d, const struct stream_end *e)
 {
+	/*
+	 * Killed now, we send again what no commit covers, perhaps when the
+	 * relay has forgotten the stream.
+	 */
+	if (d->conf.queue != NULL && !queue_is_settled(d->conf.queue))
+		return false;
 	if (!e->waits || queue_held_frames(d->conf.queue) == 0)
 		return true;
 	return !e->after_all && d->backlog.through_seq > e->after_seq;
