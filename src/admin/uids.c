@@ -119,13 +119,15 @@ uid_hex(const uint8_t id[STREAM_ID_LEN], char ret_hex[2 * STREAM_ID_LEN + 1])
 
 /* In a value every quote is escaped: the key stands nowhere else. */
 static int
-take_line(struct uids *u, const char *line)
+take_line(struct uids *u, const char *line, size_t n)
 {
+	const char *end = line + n;
 	uint8_t id[STREAM_ID_LEN];
 	uint64_t pos;
 	int r = 0;
 
-	while (r == 0 && (line = strstr(line, UID_KEY)) != NULL) {
+	while (r == 0 && (line = memmem(line, (size_t)(end - line), UID_KEY,
+	    sizeof(UID_KEY) - 1)) != NULL) {
 		line += sizeof(UID_KEY) - 1;
 		if (uid_parse(line, '"', id, &pos))
 			r = add(u, hash_of(id, pos));
@@ -146,7 +148,7 @@ take_file(struct uids *u, const char *path)
 		return errno == ENOENT ? 0 : -errno;	/* renamed just now */
 	while (r == 0 && (n = getline(&line, &cap, f)) > 0)
 		if (line[n - 1] == '\n')
-			r = take_line(u, line);
+			r = take_line(u, line, (size_t)n);
 	free(line);
 	fclose(f);
 	return r;

@@ -460,10 +460,10 @@ def trace_says_what_a_backend_said_of_a_dead_letter(w):
 def audit_misses_nothing_while_each_role_is_killed_and_segments_go(w):
     port = free_port()
     e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}',
-               exporter__queue_max='8M').start()
-    r = relay(w, relay__next=f'127.0.0.1:{port}', relay__queue_max='8M')
+               exporter__queue_max='4M').start()
+    r = relay(w, relay__next=f'127.0.0.1:{port}', relay__queue_max='4M')
     a = agent(w, r.port, agent__queue_max='4M')
-    producers = [w.producer(20, 10) for _ in range(2)]
+    producers = [w.producer(20, 10, length=2500) for _ in range(2)]
     faults = []
     for k in range(12):
         victim = (a, r, e)[k % 3]
