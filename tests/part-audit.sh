@@ -11,4 +11,4 @@ make -s -j2 emplogd tests/e2e/caller tests/e2e/issuer >make.log 2>&1 || {
 	tail -20 make.log
 	exit 1
 }
-BUILD_DIR=$build exec /usr/bin/python3 "$SRC_DIR/tests/e2e/run.py" audit
+BUILD_DIR=$build exec /usr/bin/python3 "$SRC_DIR/tests/e2e/run.py" planted

@@ -14,6 +14,7 @@
  *   intake   a relay or exporter acknowledges a chunk and does not store it
  *   onward   a relay's frame counts as delivered and is not sent on
  *   fill     a frame is done and never reaches a request
+ *   dead     a record counts as a dead letter and is not kept
  *   encode   a record does not get into its request
  */
 #ifndef EMPLOG_PLANT_H

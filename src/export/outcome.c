@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "base/plant.h"
 #include "export/answer.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -240,6 +241,10 @@ slot_bury_again(struct slot *s)
 		l.chunk.body[0] = entry;
 	}
 	s->state = BURYING;
+	if (PLANT_DROP("dead")) {
+		buried(s, 0);
+		return;
+	}
 	r = dead_put(s->e->dead, &l, buried, s);
 	if (r == -EBUSY)
 		slot_wait(s, FILE_RETRY_NS / 10);

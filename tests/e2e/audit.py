@@ -223,6 +223,28 @@ def audit_with_one_of_two_relays_does_not_say_missing(w):
         check(said, 'MISSING' not in said)
 
 
+@claim()
+def audit_knows_what_is_in_quarantine(w):
+    """Bytes that are no records are kept by the relay, and are not missing."""
+    r = relay(w)
+    a = agent(w, r.port, start=False)
+    log = Log(w)
+    log.log(3, wait=False)
+    path = w.lanes()[0]
+    at = log.places[1][0]
+    with open(path, 'r+b') as f:
+        f.seek(65536 + at)
+        f.write(b'\xc1' * 20)
+    a.start()
+    wait_for('quarantined', lambda: r.counters()['recv_quarantined_bytes'] > 0)
+    wait_for('the lane is done', lambda: w.unacknowledged() == 0)
+    for role in (a, r):
+        conserved(a, r)
+        role.stop()
+    conserved(a, r)
+    traced(f'{lane_of(w)[0]}:{at}', ['relay ', 'in quarantine: no record'], a, r)
+
+
 # ---- a record is dropped at each hop in turn ----
 
 def drop(hop, k):
@@ -230,7 +252,7 @@ def drop(hop, k):
     return {'PLANTED_DROP': f'{hop}:{k}'}
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_freed_without_being_sent_is_named(w):
     r = relay(w)
     a = agent(w, r.port, env=drop('live', 4))
@@ -242,7 +264,7 @@ def a_record_freed_without_being_sent_is_named(w):
     missing('lane -> relay', log, 3, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_freed_without_being_spilled_is_named(w):
     r = relay(w, start=False)
     a = agent(w, r.port, env=drop('spill', 3))
@@ -254,7 +276,7 @@ def a_record_freed_without_being_spilled_is_named(w):
     missing('lane -> spill', log, 2, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_spilled_record_that_is_not_sent_is_named(w):
     r = relay(w, start=False)
     a = agent(w, r.port, env=drop('backlog', 2))
@@ -266,7 +288,7 @@ def a_spilled_record_that_is_not_sent_is_named(w):
     missing('spill -> relay', log, 1, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_a_relay_acknowledges_and_does_not_store_is_named(w):
     r = relay(w, env=drop('intake', 5))
     a = agent(w, r.port)
@@ -275,7 +297,7 @@ def a_record_a_relay_acknowledges_and_does_not_store_is_named(w):
     missing('lane -> relay', log, 4, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_a_relay_does_not_send_on_is_named(w):
     b = backend(w)
     port = free_port()
@@ -289,7 +311,7 @@ def a_record_a_relay_does_not_send_on_is_named(w):
     missing('relay -> exporter', log, 2, a, r, e)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_an_exporter_acknowledges_and_does_not_store_is_named(w):
     b = backend(w)
     port = free_port()
@@ -304,7 +326,7 @@ def a_record_an_exporter_acknowledges_and_does_not_store_is_named(w):
     missing('relay -> exporter', log, 1, a, r, e)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_frame_that_is_done_and_in_no_request_is_named(w):
     r = relay(w, env=drop('fill', 4))
     a = agent(w, r.port)
@@ -317,7 +339,7 @@ def a_frame_that_is_done_and_in_no_request_is_named(w):
     missing('export', log, 3, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_left_out_of_its_request_is_named_by_the_export(w):
     r = relay(w, env=drop('encode', 5))
     a = agent(w, r.port)
@@ -327,7 +349,7 @@ def a_record_left_out_of_its_request_is_named_by_the_export(w):
     missing('export', log, 4, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_record_left_out_of_its_request_is_named_by_the_exporter(w):
     b = backend(w)
     r = relay(w, exporter__endpoint=b.url, env=drop('encode', 1))
@@ -343,7 +365,21 @@ def a_record_left_out_of_its_request_is_named_by_the_exporter(w):
     missing('export', log, 0, a, r)
 
 
-@claim(part='audit')
+@claim(part='planted')
+def a_dead_letter_that_is_counted_and_not_kept_is_missed(w):
+    b = backend(w, usual=lambda request: Answer(413 if any(
+        r.attributes.get('job_id') == 'job-1' for r in request.records) else 200))
+    r = relay(w, exporter__endpoint=b.url, env=drop('dead', 1))
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(3)
+    wait_for('a dead letter', lambda: r.counters()['export_dead_records'] == 1)
+    status, said = audit(a, r)
+    check(said, status == 1 and "MISSING   export of '" in said and
+          ': 1: records counted as dead letters that were never kept' in said)
+
+
+@claim(part='planted')
 def nothing_is_named_where_the_switch_is_not_reached(w):
     r = relay(w, env=drop('intake', 1000))
     a = agent(w, r.port, env=drop('live', 1000))
@@ -489,7 +525,7 @@ def audit_misses_nothing_while_each_role_is_killed_and_segments_go(w):
         w.dir, 'relay/relay/0/0000000000000001.seg')))
 
 
-@claim(part='audit')
+@claim(part='planted')
 def a_frame_a_backend_never_saw_is_counted_at_the_exporter(w):
     b = backend(w)
     r = relay(w, exporter__endpoint=b.url, env=drop('fill', 4))
