@@ -229,8 +229,8 @@ audit_at_counters(struct audit_look *lk, struct part *p)
 	if (!p->ends || p->c_error < 0)
 		return;
 	if (p->c.head->short_to > p->c.head->short_from)
-		unbalanced(lk, p, HOP_EXPORT, &s, "a record of this range was "
-		    "in no request");
+		unbalanced(lk, p, HOP_EXPORT, &s, "a record of the request "
+		    "with this range is in no count");
 	if (!balances(p, dead_sum, &s))
 		unbalanced(lk, p, HOP_EXPORT, &s, "records counted as dead "
 		    "letters that were never kept");

@@ -82,27 +82,34 @@ slot_range_done(struct slot *s)
 		slot_free(s);
 }
 
-/* Where a record was that is in no request and in no count: a bug. */
+/*
+ * Where a record was that is in no request and in no count, which is a bug:
+ * what the request has of the stream it begins with.
+ */
 static void
 fell_short(struct slot *s, const struct batch_range *r)
 {
 	struct counters_head *h = ctr(s->e)->head;
-	const struct batch_frame *f;
+	const struct batch_frame *f, *g;
 	struct bytes first, last;
 	uint32_t nth, n;
 
 	if (h->short_to > 0 || batch_is_raw(&s->batch))
 		return;
 	f = batch_at(&s->batch, &nth);
-	n = f->chunk.records - nth;
-	n = n < r->to - r->from ? n : r->to - r->from;
 	first = batch_entry(f, nth);
-	last = batch_entry(f, nth + n - 1);
+	for (g = f; g + 1 < s->batch.frame + s->batch.frame_n &&
+	    g[1].first < r->to && memcmp(g[1].chunk.stream,
+	    f->chunk.stream, STREAM_ID_LEN) == 0; g++)
+		continue;
+	n = r->to - g->first;
+	n = n < g->chunk.records ? n : g->chunk.records;
+	last = batch_entry(g, n - 1);
 	memcpy(h->short_stream, f->chunk.stream, STREAM_ID_LEN);
 	h->short_from = f->chunk.from +
 	    (uint64_t)(first.p - f->chunk.body[0].p);
-	h->short_to = f->chunk.from +
-	    (uint64_t)(last.p + last.n - f->chunk.body[0].p);
+	h->short_to = g->chunk.from +
+	    (uint64_t)(last.p + last.n - g->chunk.body[0].p);
 }
 
 void
