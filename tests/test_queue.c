@@ -1084,6 +1084,27 @@ START_TEST(a_doubled_segment_is_delivered_once)
 }
 END_TEST
 
+/* Counted by the one, read first from the other. */
+START_TEST(frames_in_two_segments_are_those_of_one)
+{
+	bool came[PUTS_MAX] = { false };
+	uint8_t *p;
+	size_t n;
+
+	p = one_segment(&n);
+	memset(p, 0xa5, 100);
+	spew(seg_path(2), p, n);	/* all frames, but no checkpoint */
+	free(p);
+	p = slurp(seg_path(1), &n);
+	memset(p + 4096, 0, 5 * 4096);	/* none of the first five */
+	spew(seg_path(1), p, n);
+	free(p);
+	start();
+	ck_assert_uint_eq(take_all(came, 300), 30);
+	check_books();
+}
+END_TEST
+
 START_TEST(swapped_segments_are_delivered_in_order)
 {
 	unsigned i;
@@ -2022,6 +2043,7 @@ main(void)
 	tcase_add_test(t,
 	    a_deleted_segment_costs_its_own_frames_and_they_are_counted);
 	tcase_add_test(t, a_doubled_segment_is_delivered_once);
+	tcase_add_test(t, frames_in_two_segments_are_those_of_one);
 	tcase_add_test(t, swapped_segments_are_delivered_in_order);
 	tcase_add_test(t, each_damaged_head_costs_nothing_but_the_checkpoint);
 	tcase_add_test(t,

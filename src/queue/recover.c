@@ -35,6 +35,7 @@ recover_free(struct recover *rec)
 
 	q->rec = NULL;
 	ranges_fini(&rec->seen, q->env);
+	ranges_fini(&rec->own, q->env);
 	ranges_fini(&rec->damage, q->env);
 	quarantine_fini(&rec->qu);
 	pages_free(&rec->feed.mem);

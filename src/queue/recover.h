@@ -36,6 +36,8 @@ struct recover {
 	uint64_t	 pos;
 	uint64_t	 first_live;	/* frames below are in the ledger */
 	struct ranges	 seen;		/* seqs */
+	struct ranges	 own;		/* of them in own_of */
+	const struct segment *own_of;
 	struct ranges	 damage;	/* bytes of seg */
 	uint32_t	 piece;
 	struct quarantine qu;

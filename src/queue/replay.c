@@ -78,6 +78,29 @@ hold(struct queue *q, struct segment *seg, const struct frame *f)
 	q->held_bytes += f->body.n;
 }
 
+/*
+ * Is it in no segment read before?  -EEXIST: a second copy, which the reader
+ * must not take from here, whatever order it reads the segments in.
+ */
+static int
+first_copy(struct recover *rec, uint64_t seq)
+{
+	struct env *env = rec->q->env;
+	int r;
+
+	if (rec->own_of != rec->seg)
+		ranges_clear(&rec->own);
+	rec->own_of = rec->seg;
+	if (ranges_has(&rec->own, seq))
+		return -EEXIST;
+	if (ranges_has(&rec->seen, seq)) {
+		r = ranges_add(&rec->seg->copies, env, seq, seq + 1);
+		return r < 0 ? r : -EEXIST;
+	}
+	r = ranges_add(&rec->seen, env, seq, seq + 1);
+	return r < 0 ? r : ranges_add(&rec->own, env, seq, seq + 1);
+}
+
 static int
 data_frame(struct recover *rec, const struct frame *f)
 {
@@ -85,14 +108,11 @@ data_frame(struct recover *rec, const struct frame *f)
 	struct segment *seg = rec->seg;
 	int r;
 
-	if (ranges_has(&rec->seen, f->seq)) {
-		if (q->look != NULL)
-			look_frame(rec, f, true, false);
-		return 0;		/* a second copy */
-	}
-	r = ranges_add(&rec->seen, q->env, f->seq, f->seq + 1);
+	r = first_copy(rec, f->seq);
+	if (r == -EEXIST && q->look != NULL)
+		look_frame(rec, f, true, false);
 	if (r < 0)
-		return r;
+		return r == -EEXIST ? 0 : r;
 	ctr_add(&q->env->ctr, CTR_queue_recovered_frames, 1);
 	if (!seg->has_data || f->seq < seg->first_seq)
 		seg->first_seq = f->seq;

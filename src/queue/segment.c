@@ -61,6 +61,7 @@ segment_remove(struct queue *q, struct segment *seg)
 	/* Nothing below the oldest can come back: one range says so. */
 	if (prev == NULL && q->oldest != NULL && !q->unsure)
 		(void)ranges_add(&q->done, q->env, 0, q->oldest->first_seq);
+	ranges_fini(&seg->copies, q->env);
 	env_free(q->env, seg);
 	if (BUG(forget_ranges))
 		streams_age(q->streams, UINT64_MAX);
@@ -74,6 +75,7 @@ segments_free(struct queue *q)
 	while ((seg = q->oldest) != NULL) {
 		must(seg->fd < 0);
 		q->oldest = seg->next;
+		ranges_fini(&seg->copies, q->env);
 		env_free(q->env, seg);
 	}
 	q->newest = NULL;

@@ -156,6 +156,7 @@ is_passed(const struct queue *q, const struct frame *f)
 
 	return f->kind != FRAME_DATA || f->seq < q->take_seq ||
 	    ranges_has(&q->done, f->seq) ||
+	    ranges_has(&q->r.seg->copies, f->seq) ||
 	    (o != NULL && o->state == OUT_DONE);
 }
 
