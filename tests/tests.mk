@@ -64,7 +64,7 @@ TESTS += $(style_tests)
 fuzz_targets = tests/fuzz/fuzz_body tests/fuzz/fuzz_conf \
 	tests/fuzz/fuzz_json tests/fuzz/fuzz_key tests/fuzz/fuzz_lane \
 	tests/fuzz/fuzz_message tests/fuzz/fuzz_migrate tests/fuzz/fuzz_otlp \
-	tests/fuzz/fuzz_queue tests/fuzz/fuzz_walk
+	tests/fuzz/fuzz_queue tests/fuzz/fuzz_recv tests/fuzz/fuzz_walk
 EXTRA_PROGRAMS += $(fuzz_targets)
 EXTRA_DIST += tests/fuzz/corpus tests/fuzz/seeds.py
 fuzz: $(BUILT_SOURCES)
@@ -94,5 +94,7 @@ tests_fuzz_fuzz_queue_SOURCES = tests/fuzz/fuzz_queue.c tests/fileloop.c \
 tests_fuzz_fuzz_queue_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests
 tests_fuzz_fuzz_queue_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_queue_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_recv_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_recv_LDADD = libsim.a $(PARTS_LIBS)
 tests_fuzz_fuzz_walk_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_walk_LDADD = $(PARTS_LIBS)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 # seeds.py - files for the fuzz targets to start from, made where none are kept
 #
-#   seeds.py DIR      DIR/fuzz_conf, DIR/fuzz_key, DIR/fuzz_lane, DIR/fuzz_queue
+#   seeds.py DIR      DIR/fuzz_conf, fuzz_key, fuzz_lane, fuzz_queue, fuzz_recv
 import os
 import re
 import struct
@@ -133,6 +133,17 @@ def queue():
         yield out[:60000]
 
 
+# ---- fuzz_recv: the messages that are kept, one and two of them ----
+
+def recv():
+    kept = os.path.join(top, 'tests/fuzz/corpus/fuzz_message')
+    messages = [open(os.path.join(kept, f), 'rb').read()
+                for f in sorted(os.listdir(kept))]
+    for i, m in enumerate(messages):
+        yield bytes([i % 32]) + m
+        yield b'\xff' + m + messages[i - 1]
+
+
 # ---- fuzz_lane: lies of each kind, in each word ----
 
 def lane():
@@ -153,7 +164,7 @@ def lane():
 
 
 def main():
-    for make in (conf, key, queue, lane):
+    for make in (conf, key, queue, recv, lane):
         to = os.path.join(sys.argv[1], 'fuzz_' + make.__name__)
         os.makedirs(to, exist_ok=True)
         n = 0
