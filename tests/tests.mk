@@ -88,7 +88,8 @@ tests_fuzz_fuzz_migrate_SOURCES = tests/fuzz/fuzz_migrate.c \
 tests_fuzz_fuzz_migrate_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_migrate_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_otlp_LDFLAGS = $(FUZZ_FLAGS)
-tests_fuzz_fuzz_otlp_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_otlp_CPPFLAGS = $(AM_CPPFLAGS) $(JANSSON_CFLAGS)
+tests_fuzz_fuzz_otlp_LDADD = $(PARTS_LIBS) $(JANSSON_LIBS)
 tests_fuzz_fuzz_queue_SOURCES = tests/fuzz/fuzz_queue.c tests/fileloop.c \
 	tests/fileloop.h
 tests_fuzz_fuzz_queue_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir)/tests
