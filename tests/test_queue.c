@@ -1084,6 +1084,24 @@ START_TEST(a_doubled_segment_is_delivered_once)
 }
 END_TEST
 
+START_TEST(a_sequence_never_given_is_passed_by_recovery_and_reader)
+{
+	bool came[PUTS_MAX] = { false };
+	size_t n, at = 4096 * 11;
+	uint8_t *p;
+
+	p = one_segment(&n);
+	le64_put(p + at + 40, UINT64_MAX);
+	frame_seal(p + at, le64_get(p + 32), at);
+	spew(seg_path(1), p, n);
+	free(p);
+	start();
+	ck_assert_uint_eq(take_all(came, 300), 29);
+	ck_assert(!came[10]);
+	check_books();
+}
+END_TEST
+
 /* Counted by the one, read first from the other. */
 START_TEST(frames_in_two_segments_are_those_of_one)
 {
@@ -2043,6 +2061,8 @@ main(void)
 	tcase_add_test(t,
 	    a_deleted_segment_costs_its_own_frames_and_they_are_counted);
 	tcase_add_test(t, a_doubled_segment_is_delivered_once);
+	tcase_add_test(t,
+	    a_sequence_never_given_is_passed_by_recovery_and_reader);
 	tcase_add_test(t, frames_in_two_segments_are_those_of_one);
 	tcase_add_test(t, swapped_segments_are_delivered_in_order);
 	tcase_add_test(t, each_damaged_head_costs_nothing_but_the_checkpoint);

@@ -68,6 +68,9 @@ int	 feed_ask(struct feed *f, uint64_t at, size_t need, size_t read_bytes,
  */
 int	 feed_got(struct feed *f, const struct feed_read *rd, int64_t res);
 
+/* Sequences count from 0: one from here on was never given. */
+#define SEQ_MAX		(UINT64_MAX / 2)
+
 struct segment {
 	struct segment	*next;		/* newer */
 	uint64_t	 number;	/* its name */

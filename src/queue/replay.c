@@ -19,7 +19,7 @@ head_frame(struct recover *rec, const struct frame *f)
 	if (f->from < UINT64_MAX / 2)
 		seg->order = f->from;
 	rec->q->number = at_least(rec->q->number, seg->order);
-	if (f->seq < UINT64_MAX / 2)
+	if (f->seq < SEQ_MAX)
 		seg->first_seq = f->seq;
 }
 
@@ -141,8 +141,7 @@ replay_frame(struct recover *rec, const struct frame *f)
 
 	if (rec->seg->generation == 0)
 		rec->seg->generation = f->generation;
-	/* Sequences count from 0: such a one was never given. */
-	if (f->seq >= UINT64_MAX / 2)
+	if (f->seq >= SEQ_MAX)
 		return 0;
 	q->seq = at_least(q->seq, f->kind == FRAME_DATA ? f->seq + 1 : f->seq);
 	switch (rec->pass) {

@@ -155,6 +155,7 @@ is_passed(const struct queue *q, const struct frame *f)
 	const struct out *o = window_at(q, f->seq);
 
 	return f->kind != FRAME_DATA || f->seq < q->take_seq ||
+	    f->seq >= SEQ_MAX ||
 	    ranges_has(&q->done, f->seq) ||
 	    ranges_has(&q->r.seg->copies, f->seq) ||
 	    (o != NULL && o->state == OUT_DONE);
