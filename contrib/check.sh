@@ -104,12 +104,13 @@ build() {	# build DIR CONFIGURE-OPTIONS...
 units() {
 	local dir=$1 io=$2 t rc
 	shift 2
-	cd "$work/$dir" && rm -f tests/*.trs tests/*.log || return 1
+	cd "$work/$dir" && rm -f tests/*.trs tests/*.log tests/sim/*.trs \
+	    tests/sim/*.log || return 1
 	mkdir -p "$work/plain/tests/otlp-modules"
 	make -j"$jobs" check TEST_IO="$io" VERBOSE=1 "$@"
 	rc=$?
 	told=0
-	for t in tests/*.trs; do
+	for t in tests/*.trs tests/sim/*.trs; do
 		[ -e "$t" ] && verdict "$t" && told=$((told + 1))
 	done
 	[ "$told" -gt 0 ] && [ "$(total)" = "$told" ] || {
