@@ -307,13 +307,15 @@ arrive(struct world *w, json_t *rec)
 static void
 read_lines(void *arg, const char *path, struct bytes content)
 {
-	const char *at = (const char *)content.p, *end = at + content.n, *nl;
+	const char *at = (const char *)content.p, *end, *nl;
 	struct world *w = arg;
 	json_t *root, *rl, *sl, *rec;
 	size_t i, j, k;
 
-	if (strncmp(path, "/state/exporter/export/logs", 27) != 0)
+	if (strncmp(path, "/state/exporter/export/logs", 27) != 0 ||
+	    content.n == 0)
 		return;
+	end = at + content.n;
 	for (; at < end && (nl = memchr(at, '\n', (size_t)(end - at))) != NULL;
 	    at = nl + 1) {
 		root = json_loadb(at, (size_t)(nl - at), 0, NULL);
