@@ -493,14 +493,24 @@ START_TEST(who_goes_as_soon_as_it_came_is_dialled_ever_more_seldom)
 	uint64_t most = 0, wait, i;
 	struct peers p;
 
-	ck_assert_int_eq(peers_init(&p, &rig.out, "a:1"), 0);
-	for (i = 0; i < 1000; i++) {
+	ck_assert_int_eq(peers_init(&p, &rig.out, "a:1,b:1"), 0);
+	for (i = 0; i < 2000; i++) {
 		peers_worked(&p);	/* one answer, and cut */
 		wait = peers_failed(&p, true, 50 * MS, 0);
 		ck_assert_uint_lt(wait, 5000 * MS);
 		most = wait > most ? wait : most;
 	}
 	ck_assert_uint_gt(most, 2500 * MS);
+	peers_fini(&p);
+	/* the only one there is, not for that long */
+	ck_assert_int_eq(peers_init(&p, &rig.out, "a:1"), 0);
+	for (most = i = 0; i < 1000; i++) {
+		peers_worked(&p);
+		wait = peers_failed(&p, true, 20 * MS, 0);
+		most = wait > most ? wait : most;
+	}
+	ck_assert_uint_gt(most, 100 * MS);
+	ck_assert_uint_lt(most, 200 * MS);
 	peers_worked(&p);
 	ck_assert_uint_lt(peers_failed(&p, true, 5001 * MS, 0), 100 * MS);
 	for (i = 0; i < 1000; i++) {

@@ -14,6 +14,7 @@
 #define MS		UINT64_C(1000000)
 #define WAIT_FIRST_MS	100
 #define WAIT_MAX_MS	5000
+#define ALONE_ROUNDS	1	/* of one that answers: 200 ms */
 #define STEADY_MS	5000	/* worked so long: it may be tried again */
 
 /* ---- one peer ---- */
@@ -215,6 +216,9 @@ peers_failed(struct peers *p, bool cut, uint64_t up_ns, uint64_t asked_ns)
 
 	if (p->worked && up_ns > pause_max_ns(p) / 4)
 		p->rounds = 0;
+	/* Where there is no other, waiting for long gives way to nobody. */
+	if (p->worked && p->n == 1 && p->rounds > ALONE_ROUNDS)
+		p->rounds = ALONE_ROUNDS;
 	p->worked = false;
 	p->at = steady && cut ? 0 : (p->at + 1) % p->n;
 	if (p->at != 0)
