@@ -25,7 +25,11 @@ for arg in "$@"; do
 	esac
 done
 passed=0 failed=0 begun=$SECONDS
-jobs=$(nproc) fuzz_seconds=20
+jobs=$(nproc) fuzz_seconds=${FUZZ_SECONDS:-10}
+# Suites with no loop of the machine's, or with both at once.
+loopless='tests/test_loop tests/test_sim tests/sim/sim tests/test_crashpoints
+ tests/test_damage tests/test_queue tests/test_queue_chaos tests/test_letters
+ tests/test_outage tests/test_streams tests/test_frame'
 tsan_tests='tests/test_race tests/test_writer tests/test_emplog tests/test_unharmed tests/test_loop'
 
 # What the tests of one machine must not hear of that of another.
@@ -118,6 +122,13 @@ units() {
 		rc=1
 	}
 	return $rc
+}
+
+# The others, by name.
+looped() {
+	printf '%s\n' 'print:;@echo $(TESTS)' |
+	    make -s -C "$work/plain" -f Makefile -f - print | tr ' ' '\n' |
+	    grep -vxF "$(printf '%s\n' $loopless)" | tr '\n' ' '
 }
 
 total() {
@@ -232,11 +243,13 @@ whole() {
 	part tree tree || finish
 	part build build plain --enable-developer || finish
 	if TEST_IO=uring "$work/plain/tests/io_here"; then
+		tests=$(looped)
+		part units units plain auto TESTS="$(echo $loopless)"
 		before=$passed
-		part units-uring units plain uring
+		part units-uring units plain uring TESTS="$tests"
 		by_uring=$((passed - before))
 		before=$passed
-		part units-epoll units plain epoll
+		part units-epoll units plain epoll TESTS="$tests"
 		part same-count same_count "$by_uring" $((passed - before))
 	else
 		echo "skipped: units-uring: the kernel refuses io_uring"
