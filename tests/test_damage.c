@@ -769,6 +769,7 @@ START_TEST(no_byte_is_lost_when_the_power_goes_while_it_is_mended)
 		sim_run(r.sim, sim_now(r.sim) + dice(900000), is_open, &r);
 		cut += r.res == 1;
 		sim_power_loss(r.host);
+		env_fini(&r.env);	/* what is not the process's memory */
 		r.proc = sim_proc_new(r.host, "next");
 		env_init(&r.env, sim_loop(r.proc), "test");
 		r.env.log_fd = -1;

@@ -301,7 +301,8 @@ arrived(struct sim_event *e)
 			k->rx = realloc(k->rx, k->rx_cap);
 			must(k->rx != NULL);
 		}
-		memcpy(k->rx + k->rx_n, a->bytes, a->n);
+		if (a->n > 0)
+			memcpy(k->rx + k->rx_n, a->bytes, a->n);
 		k->rx_n += a->n;
 		give_bytes(k);
 	}

@@ -206,14 +206,15 @@ accounted(const struct record *r)
 static void
 find_dead(void *arg, const char *path, struct bytes content)
 {
-	const uint8_t *at = content.p, *end = content.p + content.n;
+	const uint8_t *at = content.p, *end;
 	unsigned long long n;
 	struct town *t = arg;
 	unsigned lane;
 	char text[48];
 
-	if (strstr(path, "/dead/") == NULL)
+	if (strstr(path, "/dead/") == NULL || content.n == 0)
 		return;
+	end = at + content.n;
 	if (memmem(content.p, content.n, "emplog_gap", 10) != NULL)
 		t->gaps_free = true;
 	if (memmem(content.p, content.n, "emplogd.agent", 13) != NULL)
