@@ -48,9 +48,24 @@ apart(struct migrate *m)
 }
 
 /* What is not said has a default; a relay that listens nowhere is none. */
+/* One half of a certificate is of no use, and a fault. */
+static void
+no_half_certificate(struct migrate *m)
+{
+	enum conf_key one = m->given[KEY_common_tls_cert] ?
+	    KEY_common_tls_cert : KEY_common_tls_key;
+
+	if (m->given[KEY_common_tls_cert] == m->given[KEY_common_tls_key])
+		return;
+	m->given[one] = false;
+	migrate_hint(m, key_info[one].name, m->value[one], "with its other "
+	    "half: common.tls_cert and common.tls_key go together");
+}
+
 void
 migrate_complete(struct migrate *m)
 {
+	no_half_certificate(m);
 	if (m->roles == 0)
 		m->roles = ROLE_AGENT;
 	if ((m->roles & ROLE_AGENT) && !m->given[KEY_agent_http_listen])
