@@ -117,8 +117,9 @@ any_tls(const char *peers)
 
 	while (peers != NULL && *(peers += strspn(peers, ", \t")) != '\0') {
 		n = strcspn(peers, ", \t");
+		/* libcurl reads an edge's files itself; their end is told here */
 		found |= peer_parse(peers, n, &peer) == 0 &&
-		    peer.scheme == PEER_TLS;
+		    peer_is_tls(&peer);
 		peers += n;
 	}
 	return found;

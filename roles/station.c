@@ -110,13 +110,14 @@ on_request(void *arg, struct serve_req *req)
 {
 	struct station *s = arg;
 
-	if (probe_request(s->probe, req))
+	/* Looks are free; what brings a record wants the key, /test too. */
+	if (!probe_owns(req) && probe_request(s->probe, req))
 		return;
 	if (!door_opens(secure_key(&s->secure), req))
 		door_refuse(env_of(s), req);
 	else if (inpost_owns(req))
 		inpost_request(s->inpost, req);
-	else
+	else if (!probe_request(s->probe, req))
 		ingest_request(s->ingest, req);
 }
 
@@ -125,8 +126,10 @@ on_refused(void *arg, const struct serve_req *req, int status)
 {
 	struct station *s = arg;
 
-	if (!door_opens(secure_key(&s->secure), req))
+	if (!door_opens(secure_key(&s->secure), req)) {
+		ctr_add(&env_of(s)->ctr, CTR_recv_key_refused, 1);
 		return 401;
+	}
 	return probe_owns(req) || inpost_owns(req) ? status :
 	    ingest_refused(s->ingest, req, status);
 }

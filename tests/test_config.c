@@ -866,6 +866,14 @@ START_TEST(tls_or_a_key_guard_a_port)
 	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"),
 	    ENV("common.shared_key_plain=yes")), 0);
 	told_is("");
+	/* Whoever comes without TLS would be asked for it in the open. */
+	put_file("[common]\ntls_listen = both\ntls_cert = /c\ntls_key = /k\n"
+	    "[relay]\nlisten = 0.0.0.0:24224\n");
+	ck_assert_int_eq(read_as(ROLE_RELAY,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"), NONE), -EINVAL);
+	ck_assert_int_eq(read_as(ROLE_RELAY,
+	    ENV("EMPLOGD_COMMON_SHARED_KEY=geheim"),
+	    ENV("common.shared_key_plain=yes")), 0);
 	/* An agent's HTTP is for its own host: neither guards it. */
 	put_file("[agent]\nhttp_listen = 0.0.0.0:9880\n");
 	ck_assert_int_eq(read_as(ROLE_AGENT,

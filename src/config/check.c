@@ -6,6 +6,7 @@
 
 #include "config/read.h"
 #include "config/url.h"
+#include "hop/key.h"
 #include "hop/peers.h"
 #include "banned.h"
 
@@ -82,7 +83,7 @@ check_open_listen(struct reading *rd, enum conf_key key)
 		    "set common.tls_listen = yes or common.shared_key_file, ",
 		    key_env(KEY_common_insecure_listen).name);
 	else if (has_key(rd) && key != KEY_agent_http_listen &&
-	    value_of(rd, KEY_common_tls_listen)->num == TLS_NO &&
+	    value_of(rd, KEY_common_tls_listen)->num != TLS_YES &&
 	    !conf_num(rd->conf, KEY_common_shared_key_plain))
 		tell_fault(&rd->t, "%s: key '%s': '%s' would ask for the "
 		    "shared key without TLS: set common.tls_listen = yes, or "
@@ -200,7 +201,11 @@ check_tls(struct reading *rd)
 	const struct conf_value *listen = value_of(rd, KEY_common_tls_listen);
 	const char *cert = value_of(rd, KEY_common_tls_cert)->text;
 	const char *key = value_of(rd, KEY_common_tls_key)->text;
+	const struct conf_value *user = value_of(rd, KEY_common_user);
 
+	if (strlen(user->text) > KEY_USER_MAX)
+		tell_fault(&rd->t, "%s: key 'common.user': longer than %u "
+		    "bytes", place_of(user).text, KEY_USER_MAX);
 	if (listen->num != TLS_NO &&
 	    (rd->conf->roles & (ROLE_RELAY | ROLE_EXPORTER)) != 0) {
 		want_with(rd, KEY_common_tls_listen, listen->text,

@@ -17,7 +17,6 @@
 
 #include "base/bytes.h"
 
-#define KEY_BYTES	8192	/* of a key or a password */
 #define KEY_NONCE	16
 #define KEY_NONCE_MAX	64	/* of a peer's */
 #define KEY_SALT	32	/* hex, as Fluentd's */
@@ -26,7 +25,7 @@
 #define KEY_OUT_MAX	640	/* a message of ours; below 512 without user */
 #define KEY_SAY_MAX	260	/* a HELO or PONG of ours */
 #define KEY_IN_MAX	1024	/* a message of the peer */
-#define KEY_USER_MAX	128	/* name of the user */
+#define KEY_USER_MAX	128u	/* name of the user */
 #define KEY_SHAKE_MS	5000	/* for all of it */
 #define KEY_WHY		80
 

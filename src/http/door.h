@@ -4,7 +4,7 @@
  *
  *   Authorization: Bearer KEY		(RFC 6750, 2.1)
  *
- * Used by:  roles/station.c, for everything but probes.
+ * Used by:  roles/station.c, for all that may bring records.
  */
 #ifndef EMPLOG_DOOR_H
 #define EMPLOG_DOOR_H

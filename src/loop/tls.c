@@ -551,9 +551,3 @@ loop_tls_why(const struct loop *l, int fd)
 
 	return c == NULL ? "" : c->why;
 }
-
-bool
-loop_has_tls(const struct loop *l, int fd)
-{
-	return conn_at(l, fd) != NULL;
-}

@@ -89,7 +89,5 @@ void	 loop_tls(struct loop *l, struct op *op, int fd, struct tls *t,
 	    const char *name, const char *sni);
 /* Why it failed, for people; "" when nothing did.  Until loop_close(). */
 const char *loop_tls_why(const struct loop *l, int fd);
-/* Does the descriptor speak TLS? */
-bool	 loop_has_tls(const struct loop *l, int fd);
 
 #endif

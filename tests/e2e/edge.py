@@ -310,6 +310,26 @@ def a_relays_own_port_takes_https_from_whom_it_knows(w):
 
 
 @claim()
+def without_the_key_a_relay_takes_nothing_by_http(w):
+    r = relay(w, env={'EMPLOGD_COMMON_SHARED_KEY': 'sesame'})
+    c = r.counters()
+
+    def ask(method, path, **headers):
+        h = http.client.HTTPConnection('127.0.0.1', r.http, timeout=10)
+        h.request(method, path, b'{"message":"m"}' if method == 'POST' else None, headers)
+        return h.getresponse().status
+    for path in ('/', '/test', '/v1/forward', '/x'):
+        equal(path, ask('POST', path), 401)
+        equal(path, ask('POST', path, Authorization='Bearer wrong'), 401)
+    equal('refused', c['recv_key_refused'], 8)
+    equal('taken', c['ingest_records'], 0)
+    for path in ('/health', '/metrics'):
+        equal(path, ask('GET', path), 200)
+    equal('with the key', ask('POST', '/', Authorization='Bearer sesame'), 201)
+    wait_for('it is taken', lambda: c['ingest_records'] == 1)
+
+
+@claim()
 def an_edge_that_falls_silent_is_left_within_15_s(w):
     r, e = chain(w)
     edge = Edge(w, r.http)
