@@ -77,9 +77,10 @@ files_read(void *arg, int res, const char *why)
 	const struct tls *t = s->server != NULL ? s->server : s->client;
 
 	if (res < 0) {
-		role_fail(s->role, res, "cannot use TLS with", why,
-		    "see common.tls_cert, common.tls_key and common.tls_ca; "
-		    "emplogd ca makes them");
+		env_log(&s->role->env, LOG_ERROR, "cannot use the files of "
+		    "common.tls_cert, tls_key and tls_ca, which emplogd ca "
+		    "makes: %s", why);
+		role_ready(s->role, res);
 		return;
 	}
 	ctr_set(&s->role->env.ctr, CTR_tls_cert_expires, tls_expires(t));

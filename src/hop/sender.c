@@ -95,9 +95,8 @@ static bool
 all_idle(const struct sender *s)
 {
 	return dial_idle(&s->dial) && shake_idle(&s->shake) &&
-	    op_idle(&s->send) &&
-	    op_idle(&s->recv) && op_idle(&s->close) && op_idle(&s->timer) &&
-	    op_idle(&s->last);
+	    op_idle(&s->send) && op_idle(&s->recv) && op_idle(&s->close) &&
+	    op_idle(&s->timer) && op_idle(&s->last);
 }
 
 void
