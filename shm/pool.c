@@ -390,15 +390,30 @@ try_all(unsigned spins)
 }
 
 /*
- * The own lane's lock is held by another thread: any lane will do.  All are
- * held for long where their holders have no processor: they get this one.
+ * All are held for long where their holders have no processor: they get this
+ * one.  To yield is not enough where other processes want it as well.
  */
+static struct lane *
+take_late(const struct shm_sys *sys)
+{
+	struct lane *l = NULL;
+	unsigned i;
+
+	for (i = 0; l == NULL && i < POOL_YIELDS + POOL_NAPS; i++) {
+		if (i < POOL_YIELDS)
+			sys->yield(sys->arg);
+		else
+			sys->nap(sys->arg);
+		l = try_all(0);
+	}
+	return l;
+}
+
+/* The own lane's lock is held by another thread: any lane will do. */
 static struct lane *
 take_any(struct lease *lease)
 {
-	const struct shm_sys *sys = pool.conf.sys;
 	struct lane *l;
-	unsigned i;
 
 	if (lease->lane != NULL && pool_lock(lease->lane, POOL_SPINS))
 		return lease->lane;
@@ -407,12 +422,8 @@ take_any(struct lease *lease)
 	l = try_all(0);
 	if (l == NULL)
 		l = try_all(POOL_SPINS);
-	if (l == NULL && least_used() == NULL)
-		return NULL;
-	for (i = 0; l == NULL && i < POOL_YIELDS; i++) {
-		sys->yield(sys->arg);
-		l = try_all(0);
-	}
+	if (l == NULL && least_used() != NULL)
+		l = take_late(pool.conf.sys);
 	return l;
 }
 

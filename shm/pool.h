@@ -9,7 +9,8 @@
  * Used by:  shm/log.c, shm/jobs.c, shm/emplog.c.
  * Never:    blocks: a taken lock is spun on POOL_SPINS times, then any other
  *           lane serves, then the processor is given up POOL_YIELDS times
- *           for whoever holds them, then the record is refused and counted.
+ *           for whoever holds them and slept away POOL_NAPS times, some 3 ms
+ *           together, then the record is refused and counted.
  *           Never allocates from the heap once open.
  *
  * This is process-wide state, and the one place where shm/ keeps any: a lane
@@ -27,6 +28,7 @@
 #define POOL_LANES	8
 #define POOL_SPINS	256
 #define POOL_YIELDS	16
+#define POOL_NAPS	3
 #define POOL_TEXT_MAX	255
 
 struct lane {

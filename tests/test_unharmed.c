@@ -415,6 +415,50 @@ START_TEST(what_found_no_lock_is_told_with_its_times)
 }
 END_TEST
 
+static unsigned naps, given_after;
+
+static void
+nap_then_give(void *arg)
+{
+	if (++naps == given_after)
+		pool_give(&pool.lane[0]);
+}
+
+static void *
+log_one(void *ret_r)
+{
+	*(int *)ret_r = emplog_log(elog, EMPLOG_ERROR, "x", NULL, 0);
+	return NULL;
+}
+
+/* Of a thread that logs while another one is given back after some naps. */
+static int
+result_when_given_after(unsigned n)
+{
+	pthread_t t;
+	int r = 1;
+
+	naps = 0;
+	given_after = n;
+	ck_assert(pool_lock(&pool.lane[0], 0));
+	pthread_create(&t, NULL, log_one, &r);
+	pthread_join(t, NULL);
+	return r;
+}
+
+START_TEST(a_holder_without_a_processor_is_waited_for_a_little)
+{
+	setenv("EMPLOGD_COMMON_RING_MAX", "128K", 1);
+	open_it();
+	kit_sys.nap = nap_then_give;
+	ck_assert_int_eq(result_when_given_after(2), 0);
+	ck_assert_uint_eq(naps, 2);
+	ck_assert_int_eq(result_when_given_after(POOL_NAPS + 1), -EAGAIN);
+	ck_assert_uint_eq(naps, POOL_NAPS);
+	pool_give(&pool.lane[0]);
+}
+END_TEST
+
 static struct lane_producer
 words_of(const char *path)
 {
@@ -505,6 +549,7 @@ main(void)
 	tcase_add_test(t, a_handler_inside_a_job_call_is_ebusy);
 	t = case_new(s, "refusals");
 	tcase_add_test(t, what_found_no_lock_is_told_with_its_times);
+	tcase_add_test(t, a_holder_without_a_processor_is_waited_for_a_little);
 	tcase_add_loop_test(t,
 	    what_found_no_lock_is_in_the_lane_when_it_closes, 0, 2);
 	tcase_add_test(t, a_lane_that_only_refused_stays_for_the_agent);
