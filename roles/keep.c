@@ -26,7 +26,7 @@
 
 #define NAP_FIRST_MS	100	/* before a start that follows a short life */
 #define NAP_MOST_MS	2000	/* an old client waits 5 s for its answer */
-#define LONG_LIFE_MS	5000
+#define LONG_LIFE_MS	1000	/* one that serves is not kept waiting */
 #define FDS_MAX		4096	/* kept of one child */
 #define FDS_LOOK	65536	/* without /proc: numbers that are tried */
 
