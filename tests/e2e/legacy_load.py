@@ -41,7 +41,7 @@ CONNECTORS = 5
 RATE = 200                      # records a second of each
 CALL_US = 1000
 STOPPED_S = 3
-KILLS = 5                       # at least, and one more each 5 s of its phase
+KILLS = 5                       # at least; one each 5 s of a longer phase
 FEW_TWICE = 20                  # of some 100,000 copies: over 2 s apart
 FEW_TWICE_A_KILL = 10           # copies on both sides of it, or its answer missing
 FEW = 500                       # posts that show a phase is under way
@@ -156,8 +156,11 @@ class Load:
             return int((f.read().split() or [0])[0])
 
     def phase_killed(self):
-        self.phase('the agent is killed again and again')
+        print('the agent is killed again and again', flush=True)
+        begun = time.monotonic()
         for n in range(self.kills):
+            due = begun + n * self.phase_s / self.kills
+            time.sleep(max(0, due - time.monotonic()))
             pid = self.worker()
             readies = self.agent.log_count('emplogd: ready')
             os.kill(pid, signal.SIGKILL)
