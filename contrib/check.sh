@@ -5,7 +5,9 @@
 #
 #   --quick   units on both loop backends and the quick end to end tests, in
 #             at most four minutes; without it also sanitizers, another
-#             compiler, fuzzing, kills and the tarball, in at most twenty
+#             compiler, the simulator, fuzzing, kills and the tarball, in at
+#             most twenty: what only computes, beside what waits and with the
+#             lowest priority, so that no clock is disturbed
 #   --keep    leaves the directory it worked in, logs and all
 #
 # Works in a copy of the tree (clean, out of it); prints the seconds of each
@@ -24,8 +26,8 @@ for arg in "$@"; do
 	*) echo "usage: $0 [--quick] [--keep]" >&2; exit 2 ;;
 	esac
 done
-passed=0 failed=0 begun=$SECONDS
-jobs=$(nproc) fuzz_seconds=${FUZZ_SECONDS:-10}
+begun=$SECONDS work= beside=
+jobs=$(nproc) fuzz_seconds=${FUZZ_SECONDS:-20}
 # Suites with no loop of the machine's, or with both at once.
 loopless='tests/test_loop tests/test_sim tests/sim/sim tests/test_crashpoints
  tests/test_damage tests/test_queue tests/test_queue_chaos tests/test_letters
@@ -38,6 +40,10 @@ unset "${!EMPLOG@}" "${!DASH0_@}" "${!OTEL_@}"
 export LC_ALL=C.UTF-8
 
 finish() {
+	local passed=0 failed=0
+	[ -z "$work" ] || read -r passed failed < <(awk '
+		{ p += $1; f += $2 }
+		END { print p + 0, f + 0 }' "$work/tallies")
 	echo "seconds: $((SECONDS - begun))"
 	[ "$passed" -gt 0 ] || failed=$((failed + 1))
 	echo "$passed passed, $failed failed"
@@ -45,18 +51,24 @@ finish() {
 	exit
 }
 
-# part NAME COMMAND...: runs it in a subshell, adds what its log counted.
+# part NAME COMMAND...: runs it in a subshell, adds what its log counted; says
+# so in one piece, as two parts may be under way.
 part() {
-	local name=$1 log="$work/$1.log" start=$SECONDS rc
+	local name=$1 log="$work/$1.log" start=$SECONDS cpu rc
 	shift
 	echo "== $name"
-	("$@") >"$log" 2>&1 </dev/null
+	cpu=$( { TIMEFORMAT='%U %S'; time "$@" >"$log" 2>&1 </dev/null; } 2>&1)
 	rc=$?
 	tally "$log" $rc
-	[ "$tally_failed" -eq 0 ] || tail -80 "$log"
-	grep -a '^skipped: ' "$log"
-	echo "== $name: $((SECONDS - start)) s, $tally_passed passed," \
-	    "$tally_failed failed$([ $rc -ne 0 ] && echo " (exit $rc)")"
+	{
+		[ "$tally_failed" -eq 0 ] || tail -80 "$log"
+		grep -a '^skipped: ' "$log"
+		echo "== $name: $((SECONDS - start)) s" \
+		    "($(echo "$cpu" | awk '{ print int($1 + $2) }') of" \
+		    "processors), $tally_passed passed," \
+		    "$tally_failed failed$([ $rc -ne 0 ] && echo " (exit $rc)")"
+	} >"$log.said"
+	cat "$log.said"
 	return $rc
 }
 
@@ -72,8 +84,7 @@ tally() {
 	if [ "$2" -ne 0 ] && [ "$tally_failed" -eq 0 ]; then
 		tally_failed=1
 	fi
-	passed=$((passed + tally_passed))
-	failed=$((failed + tally_failed))
+	echo "$tally_passed $tally_failed" >>"$work/tallies"
 }
 
 # ---- parts ----
@@ -217,14 +228,16 @@ threads() {
 # suites those that read the sources.
 tarball() {
 	local t tests=
-	cd "$work/plain" || return 1
+	cp -a "$work/src" "$work/dist-src" && mkdir "$work/dist" &&
+	cd "$work/dist" &&
+	"$work/dist-src/configure" -q --enable-developer || return 1
 	for t in "$work"/src/tests/t[0-9]*.sh; do
 		tests="$tests tests/$(basename "$t")"
 	done
 	[ "$(id -u)" != 0 ] || {
-		chown -R nobody "$work/plain" "$work/src" || return 1
+		chown -R nobody "$work/dist" "$work/dist-src" || return 1
 		set -- setpriv --reuid=nobody --clear-groups \
-		    env HOME="$work/plain"
+		    env HOME="$work/dist"
 	}
 	"$@" make distcheck TESTS="$tests tests/test_config tests/test_frame" \
 	    AM_DISTCHECK_CONFIGURE_FLAGS=--enable-developer -j"$jobs"
@@ -232,46 +245,91 @@ tarball() {
 
 # ---- the whole ----
 
-# A function: it is read as a whole, whatever becomes of the file meanwhile.
-whole() {
-	need_packages $test_packages || { failed=1; finish; }
-	work=$(mktemp -d "${TMPDIR:-/tmp}/emplogd-check.XXXXXX")
-	chmod 755 "$work"		# some tests are other users
-	[ -n "$keep" ] && echo "in $work" || trap 'rm -rf "$work"' EXIT
-	echo "packages: $SECONDS s"
-
-	part tree tree || finish
-	part build build plain --enable-developer || finish
+both_backends() {
+	local tests by_uring
 	if TEST_IO=uring "$work/plain/tests/io_here"; then
 		tests=$(looped)
 		part units units plain auto TESTS="$(echo $loopless)"
-		before=$passed
 		part units-uring units plain uring TESTS="$tests"
-		by_uring=$((passed - before))
-		before=$passed
+		by_uring=$tally_passed
 		part units-epoll units plain epoll TESTS="$tests"
-		part same-count same_count "$by_uring" $((passed - before))
+		part same-count same_count "$by_uring" "$tally_passed"
 	else
 		echo "skipped: units-uring: the kernel refuses io_uring"
 		part units-epoll units plain epoll
 	fi
-	for t in "$work"/src/tests/part-*.sh; do
-		[ -e "$t" ] || continue
-		[ -n "$quick" ] && ! grep -q '^# quick: yes' "$t" && continue
-		name=$(basename "$t" .sh)
-		mkdir "$work/${name#part-}"
-		part "${name#part-}" env SRC_DIR="$work/src" CLONE_DIR="$work/clone" \
-		    BUILD_DIR="$work/plain" WORK_DIR="$work/${name#part-}" bash "$t"
-	done
-	[ -n "$quick" ] && finish
+}
 
-	part build-clang env CC=clang bash -c \
-	    "$(declare -f build); work='$work' jobs=$jobs; build clang --enable-developer"
+# script NAME: tests/part-NAME.sh in a directory of its own.
+script() {
+	mkdir "$work/$1" &&
+	part "$1" env SRC_DIR="$work/src" CLONE_DIR="$work/clone" \
+	    BUILD_DIR="$work/plain" CLANG_DIR="$work/clang" \
+	    WORK_DIR="$work/$1" bash "$work/src/tests/part-$1.sh"
+}
+
+# Those with a line "# WORD: yes", or without one.
+scripts() {	# scripts -l|-L WORD
+	(cd "$work/src/tests" && grep "$1" "^# $2: yes" part-*.sh) |
+	    sed 's/^part-//; s/\.sh$//'
+}
+
+# What only computes, and neither builds in plain nor has clocks to keep.
+computes() {
+	local name
+	renice -n 19 -p "$BASHPID" >/dev/null
+	part build-clang with_clang
+	for name in $(scripts -l computes); do
+		script "$name"
+	done
 	part fuzz fuzz
 	part threads threads
 	part tarball tarball
 	part build-san build san --enable-developer --enable-asan --enable-ubsan &&
 	ASAN_OPTIONS=detect_leaks=1 part units-san units san auto
+}
+
+with_clang() {
+	CC=clang build clang --enable-developer
+}
+
+# A function: it is read as a whole, whatever becomes of the file meanwhile.
+whole() {
+	local name
+	need_packages $test_packages || finish
+	work=$(mktemp -d "${TMPDIR:-/tmp}/emplogd-check.XXXXXX")
+	chmod 755 "$work"		# some tests are other users
+	trap clean EXIT
+	trap 'exit 130' INT TERM
+	: >"$work/tallies"
+	[ -z "$keep" ] || echo "in $work"
+	echo "packages: $SECONDS s"
+
+	part tree tree || finish
+	part build build plain --enable-developer || finish
+	if [ -n "$quick" ]; then
+		both_backends
+		for name in $(scripts -l quick); do
+			script "$name"
+		done
+		finish
+	fi
+	set -m			# in a group of its own, SIGINT not ignored
+	computes &
+	beside=$!
+	set +m
+	both_backends
+	for name in $(scripts -L computes); do
+		script "$name"
+	done
+	echo "what waits is done after $((SECONDS - begun)) s"
+	wait "$beside"
+	beside=
 	finish
+}
+
+clean() {
+	[ -z "$beside" ] || kill -- -"$beside"
+	[ -n "$keep" ] || rm -rf "$work"
 }
 whole

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
+# computes: yes
 # part-model.sh - the protocols' models, checked by spin
 #
 # Each claim holds in all states, which are counted; each fault built in by

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: ISC
+# computes: yes
 # part-sim.sh - the simulator: many seeds, and the bugs planted to see that it
 # finds them; SIM=full: 300 seeds, and the same by two compilers
 set -u
