@@ -53,9 +53,8 @@ on_trouble(void *arg, int error)
 
 struct http_put {
 	struct queue_put put;
-	struct ingest_put *ip;		/* NULL: answered already */
+	struct ingest_put *ip;
 	struct station	*s;
-	uint32_t	 records;
 };
 
 static void
@@ -72,12 +71,7 @@ http_stored(struct queue_put *put, int res)
 	struct http_put *hp = put->arg;
 	struct station *s = hp->s;
 
-	if (hp->ip != NULL) {
-		hp->ip->done(hp->ip, res);
-	} else if (res < 0) {
-		ctr_add(&env_of(s)->ctr, CTR_ingest_dropped, hp->records);
-		http_dropped(s);
-	}
+	hp->ip->done(hp->ip, res);
 	env_free(env_of(s), hp);
 }
 
@@ -95,8 +89,7 @@ take_http(void *arg, struct bytes entries, uint32_t records, bool durable,
 	if (hp == NULL)
 		return -EAGAIN;
 	hp->s = s;
-	hp->ip = durable ? ip : NULL;
-	hp->records = records;
+	hp->ip = ip;
 	hp->put.done = http_stored;
 	hp->put.arg = hp;
 	r = queue_put(s->queue, &c, &hp->put);

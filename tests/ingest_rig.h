@@ -26,6 +26,7 @@ static unsigned sink_calls, sink_durable;
 static int sink_error;			/* what it answers */
 static unsigned sink_room;		/* pieces it takes all the same */
 static bool sink_at_once;		/* durable before it returns */
+static bool sink_disk;			/* all goes to the disk */
 static struct ingest_put *held[512];
 static unsigned held_n;
 
@@ -40,7 +41,7 @@ sink(void *arg, struct bytes entries, uint32_t records, bool durable,
 	walk_entries(entries, JSON_RECORD_MAX, &w);
 	ck_assert_int_eq(w.error, 0);
 	ck_assert_uint_eq(w.records, records);
-	ck_assert_int_eq(durable, put != NULL);
+	ck_assert_ptr_nonnull(put);
 	sink_calls++;
 	if (sink_error != 0 && sink_room == 0)
 		return sink_error;
@@ -51,13 +52,13 @@ sink(void *arg, struct bytes entries, uint32_t records, bool durable,
 	sink_records += records;
 	if (entries.n > sink_piece_max)
 		sink_piece_max = entries.n;
-	if (durable) {
-		sink_durable++;
-		if (sink_at_once)
-			put->done(put, 0);
-		else
-			held[held_n++] = put;
-	}
+	sink_durable += durable;
+	if (!durable && !sink_disk)
+		return 1;
+	if (sink_at_once)
+		put->done(put, 0);
+	else
+		held[held_n++] = put;
 	return 0;
 }
 
@@ -88,7 +89,7 @@ static const struct ingest_conf iconf = { .sink = sink };
 	sink_calls = sink_durable = held_n = 0;				\
 	sink_error = 0;							\
 	sink_room = 0;							\
-	sink_at_once = false;						\
+	sink_at_once = sink_disk = false;				\
 } while (0)
 
 static void

@@ -1550,9 +1550,10 @@ on_ingested(struct ingest_put *ip, int res)
 
 START_TEST(small_requests_go_through_the_own_lane)
 {
+	struct ingest_put ip = { .done = on_ingested };
+
 	ck_assert_int_eq(start(), 0);
-	ck_assert_int_eq(drain_ingest(dr, BYTES("entries"), 1, false, NULL),
-	    0);
+	ck_assert_int_eq(drain_ingest(dr, BYTES("entries"), 1, false, &ip), 1);
 	ck_assert_uint_eq(dsk.n, 0);
 	pass(SECOND);
 	ck_assert_uint_eq(snd.born_n, 1);
@@ -1576,6 +1577,25 @@ START_TEST(durable_requests_are_done_when_the_disk_says_so)
 	dsk.syncs = true;
 	pass(SECOND);
 	ck_assert_mem_eq(snd.born[0].bytes, "entries", 7);
+}
+END_TEST
+
+START_TEST(what_the_own_lane_cannot_take_is_done_when_on_disk)
+{
+	struct ingest_put ip = { .done = on_ingested };
+	static uint8_t large[512 << 10];
+
+	puts_done = 0;
+	dsk.syncs = false;
+	ck_assert_int_eq(start(), 0);
+	ck_assert_int_eq(drain_ingest(dr, bytes_of(large, sizeof(large)), 1,
+	    false, &ip), 0);
+	pass(SECOND);
+	ck_assert_int_eq(puts_done, 0);
+	disk_answer(0);
+	ck_assert_int_eq(puts_done, 1);
+	dsk.syncs = true;
+	pass(SECOND);
 }
 END_TEST
 
@@ -1751,6 +1771,7 @@ suite(void)
 	tcase_add_test(t, without_a_knock_a_second_is_the_most);
 	tcase_add_test(t, small_requests_go_through_the_own_lane);
 	tcase_add_test(t, durable_requests_are_done_when_the_disk_says_so);
+	tcase_add_test(t, what_the_own_lane_cannot_take_is_done_when_on_disk);
 	tcase_add_test(t, a_request_without_room_is_refused_and_called_back);
 	tcase_add_test(t,
 	    three_users_one_writes_one_drains_one_can_do_nothing);

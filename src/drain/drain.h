@@ -103,13 +103,13 @@ void	 drain_queue_notify(struct drain *d);
 
 /*
  * ingest_conf.sink with the drain as its arg: whole entries of one request,
- * at most CHUNK_BYTES_MAX, copied.  durable: into the queue, put->done() when
- * on disk.  Else into the agent's own lane when they fit a quarter of it, or
- * the queue.  0; -EAGAIN, -ENOSPC: no room, room() comes; -EMSGSIZE.
+ * at most CHUNK_BYTES_MAX, copied.  Unless durable into the agent's own lane
+ * when they fit a quarter of it: 1.  Else into the queue: 0, and put->done()
+ * when on disk.  -EAGAIN, -ENOSPC: no room, room() comes; -EMSGSIZE.
  */
 int	 drain_ingest(void *drain, struct bytes entries, uint32_t records,
 	    bool durable, struct ingest_put *put);
-/* One whole entry of the agent's own.  0 or as above. */
+/* One whole entry of the agent's own.  0, or an error as above. */
 int	 drain_own_record(struct drain *d, struct bytes entry);
 
 unsigned drain_lanes(const struct drain *d);

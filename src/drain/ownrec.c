@@ -129,8 +129,9 @@ drain_ingest(void *drain, struct bytes entries, uint32_t records,
 		return -EMSGSIZE;
 	if (!durable)
 		r = ownrec_lane(d, entries, records);
-	if (r < 0)
-		r = into_queue(d, entries, records, durable ? put : NULL);
+	if (r == 0)
+		return 1;
+	r = into_queue(d, entries, records, put);
 	if (r == -EAGAIN || r == -ENOSPC)
 		d->starved = true;
 	return r;

@@ -25,6 +25,8 @@ rearm(struct ingest *i)
 	for (w = i->waiting.first; w != NULL; w = w->next)
 		if (w->wait_until < at)
 			at = w->wait_until;
+	if (i->settling.first != NULL && i->settling.first->settle_at < at)
+		at = i->settling.first->settle_at;
 	if (at == UINT64_MAX)
 		return;
 	if (op_idle(&i->timer))
@@ -58,6 +60,7 @@ on_timer(struct op *op)
 		env_free(i->env, i);
 		return;
 	}
+	work_settle_late(i);
 	if (i->runnable.first == NULL)
 		wake_waiting(i);
 	w = list_take(&i->runnable);
@@ -69,8 +72,14 @@ on_timer(struct op *op)
 void
 ingest_hurry(struct ingest *i)
 {
+	uint64_t at = loop_now(i->env->loop) + HURRY_NS;
+	struct work *w;
+
 	must(i->magic == INGEST_MAGIC);
 	i->hurried = true;
+	for (w = i->settling.first; w != NULL; w = w->next)
+		if (w->settle_at > at)
+			w->settle_at = at;
 	wake_waiting(i);
 	rearm(i);
 }
@@ -144,8 +153,8 @@ under_way(const struct ingest *i, struct seen_key key)
 
 /*
  * An exact duplicate within SEEN_NS is not taken again.  One of a request
- * that is still under way shares its fate: an old client is told so at once,
- * one that waits for the disk waits for that of the first.
+ * that is still under way shares its fate and is answered with it; but an old
+ * client does not wait for one that waits for the disk as long as it takes.
  */
 static bool
 is_again(struct ingest *i, struct serve_req *req, struct seen_key key)
@@ -162,7 +171,7 @@ is_again(struct ingest *i, struct serve_req *req, struct seen_key key)
 	w = under_way(i, key);
 	if (w == NULL || (durable && !w->durable))
 		return false;
-	if (!durable) {
+	if (w->answered || (!durable && w->durable)) {
 		ingest_count(i, CTR_ingest_duplicates, 1);
 		answer_plain(req, 201);
 		return true;
@@ -170,7 +179,7 @@ is_again(struct ingest *i, struct serve_req *req, struct seen_key key)
 	a = env_alloc(i->env, sizeof(*a));
 	if (a == NULL)
 		return false;
-	*a = (struct again){ w->again, req };
+	*a = (struct again){ w->again, req, durable };
 	w->again = a;
 	ingest_count(i, CTR_ingest_duplicates, 1);
 	return true;
@@ -224,6 +233,7 @@ ingest_new(struct ingest **ret_i, struct env *env,
 		i->conf.turn_bytes = TURN_BYTES;
 	list_init(&i->runnable);
 	list_init(&i->waiting);
+	list_init(&i->settling);
 	op_init(&i->timer, on_timer, i);
 	i->seen = env_alloc(env, sizeof(*i->seen));
 	i->out = env_alloc(env, OUT_BYTES);

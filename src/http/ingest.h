@@ -5,9 +5,11 @@
  * What:     any path: a body of JSON (object, array, NDJSON), msgpack or a
  *           form's json= becomes Forward entries, handed to a sink in pieces
  *           of at most CHUNK_BYTES_MAX.
- * Answers:  201 quickly to every client, counting what could not be taken; a
- *           client that sends "Emplog-Ack: agent" (or relay) gets 200 only
- *           after the sink says durable, and 503 + Retry-After instead of a
+ * Answers:  201 to every client, counting what could not be taken: when the
+ *           death of this process does not reach its records any more, or
+ *           after a second, as an old client gives up after five; a client
+ *           that sends "Emplog-Ack: agent" (or relay) gets 200 only after
+ *           the sink says durable, and 503 + Retry-After instead of a
  *           counted drop.  400 with the place of the fault when nothing in
  *           the body was a record and the client sent Emplog-Ack; else 2xx.
  * Exact duplicates (same path and body) within 2 s are recognised,
@@ -35,10 +37,11 @@ struct ingest_put {
 
 struct ingest_conf {
 	/*
-	 * Takes whole entries; copies them before it returns.  durable: call
+	 * Takes whole entries; copies them before it returns.  0: calls
 	 * put->done() when they are on disk, or with -errno when they will
-	 * never be; also from inside this call.  put is NULL when not durable.
-	 * 0; else nothing was taken and put is not kept: -EAGAIN: no room at
+	 * never be; also from inside this call.  1, and never when durable:
+	 * they are where they outlive this process, put is not kept.
+	 * Else nothing was taken and put is not kept: -EAGAIN: no room at
 	 * this moment, ingest_resume() will be called (waited for, half a
 	 * second at most, and two for all pieces of a client that does not
 	 * ask for an acknowledgement); -ENOSPC or any other: no room.

@@ -15,10 +15,12 @@
 #include "http/seen.h"
 
 #define OUT_BYTES	(2 * JSON_RECORD_MAX)	/* <= CHUNK_BYTES_MAX */
+#define HURRY_NS	200000000u	/* at the end a slow disk has so long */
 
 struct again {			/* the same request, come meanwhile */
 	struct again	*next;
 	struct serve_req *req;
+	bool		 durable;
 };
 
 struct work {			/* one request until it is answered */
@@ -35,11 +37,13 @@ struct work {			/* one request until it is answered */
 	uint64_t	 began_ns;	/* loop_now() clock */
 	uint64_t	 wait_until;	/* loop_now() clock; 0: not waiting */
 	uint64_t	 waits_end;	/* and not beyond; 0: never waited */
-	struct again	*again;		/* answered with it; durable as it is */
+	uint64_t	 settle_at;	/* answered then, whatever the disk does */
+	struct again	*again;		/* answered with it */
 	unsigned	 puts;		/* handed in, not yet durable */
 	bool		 durable;	/* the client waits for the disk */
 	bool		 failed;	/* a put will never be durable */
 	bool		 ended;		/* the body has been read */
+	bool		 answered;	/* before its puts were done */
 };
 #define WORK_MAGIC	0x574f524bU
 
@@ -55,6 +59,7 @@ struct ingest {
 	struct op	 timer;
 	struct list	 runnable;	/* bodies not read to their end */
 	struct list	 waiting;	/* for room; oldest first */
+	struct list	 settling;	/* for the disk, a while; oldest first */
 	unsigned	 waiting_n;
 	size_t		 waiting_bytes;
 	struct work	*all;		/* the newest first */
@@ -98,6 +103,19 @@ list_add(struct list *l, struct work *w)
 	l->end = &w->next;
 }
 
+/* It is on the list, near its beginning. */
+static inline void
+list_remove(struct list *l, struct work *w)
+{
+	struct work **at = &l->first;
+
+	while (*at != w)
+		at = &(*at)->next;
+	*at = w->next;
+	if (*at == NULL)
+		l->end = at;
+}
+
 static inline struct work *
 list_take(struct list *l)
 {
@@ -127,5 +145,7 @@ int	 work_new(struct ingest *i, struct serve_req *req,
 	    struct seen_key key, struct work **ret_work);
 /* One turn's share of a body; w is on a list again or gone afterwards. */
 void	 work_step(struct work *w);
+/* Answers those whose disk has been slow for too long. */
+void	 work_settle_late(struct ingest *i);
 
 #endif

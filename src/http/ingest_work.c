@@ -16,9 +16,11 @@
 #define WAIT_MAX	64		/* requests that wait for it */
 #define WAIT_BYTES	(4u << 20)	/* and their bodies */
 
-struct piece {			/* what a durable put is known by */
+#define SETTLE_NS	1000000000u	/* for a disk that may be stuck */
+
+struct piece {			/* what a put is known by */
 	struct ingest_put put;
-	struct work	*work;
+	uint32_t	 records;
 };
 
 /* ---- what the client is told ---- */
@@ -70,12 +72,12 @@ count_all(struct ingest *i, const struct json_counts *c)
 }
 
 static void
-work_answer(const struct work *w, struct serve_req *req)
+work_answer(const struct work *w, struct serve_req *req, bool durable)
 {
 	const char *why;
 	size_t at;
 
-	if (!w->durable)
+	if (!durable)
 		answer_plain(req, 201);
 	else if (w->failed || w->lost > 0)
 		answer_plain(req, 503);
@@ -90,11 +92,38 @@ answer_all(struct work *w)
 {
 	struct again *a;
 
-	work_answer(w, w->req);
+	if (w->answered)
+		return;
+	w->answered = true;
+	work_answer(w, w->req, w->durable);
 	while ((a = w->again) != NULL) {
 		w->again = a->next;
-		work_answer(w, a->req);
+		work_answer(w, a->req, a->durable);
 		env_free(w->ingest->env, a);
+	}
+}
+
+/* Who asked for no acknowledgement does not wait for a disk that is stuck. */
+static void
+settle(struct work *w)
+{
+	struct ingest *i = w->ingest;
+
+	w->settle_at = loop_now(i->env->loop) +
+	    (i->hurried ? HURRY_NS : SETTLE_NS);
+	list_add(&i->settling, w);
+}
+
+void
+work_settle_late(struct ingest *i)
+{
+	struct work *w;
+
+	while ((w = i->settling.first) != NULL &&
+	    loop_now(i->env->loop) >= w->settle_at) {
+		(void)list_take(&i->settling);
+		w->settle_at = 0;
+		answer_all(w);
 	}
 }
 
@@ -125,6 +154,8 @@ work_end(struct work *w)
 	struct ingest *i = w->ingest;
 
 	count_all(i, body_counts(&w->in));
+	if (w->settle_at != 0)
+		list_remove(&i->settling, w);
 	if (w->durable)
 		ingest_count(i, CTR_ingest_refused, w->lost);
 	else
@@ -144,20 +175,22 @@ static void
 on_put(struct ingest_put *put, int res)
 {
 	struct work *w = put->arg;
+	struct piece *p = (struct piece *)put;	/* its first member */
 
 	must(w->magic == WORK_MAGIC);
 	must(w->puts > 0);
-	/* put is the first member of its piece */
-	env_free(w->ingest->env, put);
-	w->puts--;
 	if (res < 0)
 		w->failed = true;
+	if (res < 0 && !w->durable)
+		ingest_drop(w->ingest, p->records);
+	env_free(w->ingest->env, p);
+	w->puts--;
 	if (w->ended && w->puts == 0)
 		work_end(w);
 }
 
 static int
-put_durable(struct work *w, struct bytes entries, uint32_t records)
+put(struct work *w, struct bytes entries, uint32_t records)
 {
 	struct ingest *i = w->ingest;
 	struct piece *p;
@@ -166,31 +199,19 @@ put_durable(struct work *w, struct bytes entries, uint32_t records)
 	p = env_alloc(i->env, sizeof(*p));
 	if (p == NULL)
 		return -ENOMEM;
-	*p = (struct piece){ .put = { .done = on_put, .arg = w }, .work = w };
+	*p = (struct piece){ .put = { .done = on_put, .arg = w },
+	    .records = records };
 	w->puts++;
-	r = i->conf.sink(i->conf.arg, entries, records, true, &p->put);
-	if (r < 0) {
+	r = i->conf.sink(i->conf.arg, entries, records, w->durable, &p->put);
+	if (r != 0) {
 		w->puts--;
 		env_free(i->env, p);
 	}
-	return r;
-}
-
-static int
-put(struct work *w, struct bytes entries, uint32_t records)
-{
-	struct ingest *i = w->ingest;
-	int r;
-
-	if (w->durable)
-		r = put_durable(w, entries, records);
-	else
-		r = i->conf.sink(i->conf.arg, entries, records, false, NULL);
-	if (r == 0) {
-		w->taken += records;
-		ingest_count(i, CTR_ingest_records, records);
-	}
-	return r;
+	if (r < 0)
+		return r;
+	w->taken += records;
+	ingest_count(i, CTR_ingest_records, records);
+	return 0;
 }
 
 /*
@@ -278,6 +299,8 @@ work_step(struct work *w)
 	w->ended = true;
 	if (w->puts == 0)
 		work_end(w);
+	else if (!w->durable)
+		settle(w);
 }
 
 /* ---- a new one ---- */

@@ -83,7 +83,7 @@ sink(void *arg, struct bytes entries, uint32_t records, bool durable,
 	s->records += records;
 	if (s->watch_rss && (kb = rss_anon_kb()) > s->rss_max_kb)
 		s->rss_max_kb = kb;
-	return 0;
+	return 1;
 }
 
 static void

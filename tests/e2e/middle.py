@@ -259,6 +259,41 @@ def what_was_answered_201_survives_the_death_of_the_agent(w):
     equal('an agent is no worker that died', [x.attributes for x in deaths(b)], [])
 
 
+@claim(epoll=True)
+def a_large_201_survives_the_death_of_the_agent(w):
+    """Beyond a quarter of the agent's lane: its disk has it."""
+    port = free_port()
+    a = agent(w, port)
+    texts = {f'text{i}': f'{i} blah ' * 900 for i in range(25)}
+    for n in range(0, 12, 4):
+        large = [record(i, **texts) for i in range(n, n + 4)]
+        check('large', len(str(large)) > 600000)
+        status = http(a.http, '/', large).status
+        a.kill()
+        equal('status', status, 201)
+        a.start()
+    r, b = relay_and_backend(w)
+    a.kill()
+    a.sets['agent.relay'] = f'127.0.0.1:{r.port}'
+    a.start()
+    arrive(b, range(12))
+
+
+@claim(epoll=True)
+def what_a_relay_answered_201_survives_its_death(w):
+    b = backend(w)
+    r = relay(w, exporter__endpoint=f'http://127.0.0.1:{free_port()}')
+    for n in range(12):
+        status = http(r.http, '/', record(n)).status
+        r.kill()
+        equal('status', status, 201)
+        r.start()
+    r.kill()
+    r.sets['exporter.endpoint'] = b.url
+    r.start()
+    arrive(b, range(12))
+
+
 @claim()
 def who_closes_its_log_has_not_died(w):
     r, b = relay_and_backend(w)
