@@ -12,7 +12,7 @@ libparts_a_SOURCES += src/http/json.c src/http/json.h src/http/json_out.c \
 	src/http/inpost.c src/http/inpost.h \
 	src/http/door.c src/http/door.h \
 	src/http/seen.c src/http/seen.h src/http/vec.h \
-	src/loop/serve.c src/loop/serve.h src/loop/serve_inner.h \
+	src/loop/serve.c src/loop/serve_req.c src/loop/serve.h src/loop/serve_inner.h \
 	src/loop/stay.c src/loop/stay.h src/loop/stay_head.c \
 	src/loop/stay_head.h src/loop/post.c src/loop/post_in.h src/loop/post_say.c \
 	src/loop/curl.c \

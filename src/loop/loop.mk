@@ -9,7 +9,8 @@ libparts_a_SOURCES += src/loop/loop.h src/loop/backend.h src/loop/loop.c \
 	src/loop/timers.c src/loop/timers.h src/loop/choose.c \
 	src/loop/real.c src/loop/real.h src/loop/real_file.c \
 	src/loop/worker.c src/loop/worker.h src/loop/loop_epoll.c \
-	src/loop/loop_uring.c src/loop/uring_ring.c src/loop/uring_ring.h \
+	src/loop/loop_uring.c src/loop/uring_prep.c \
+	src/loop/uring_prep.h src/loop/uring_ring.c src/loop/uring_ring.h \
 	src/loop/tls.c src/loop/tls.h src/loop/tls_copy.c \
 	src/loop/tls_ctx.c src/loop/tls_files.c src/loop/tls_in.h \
 	src/loop/bridge.c src/loop/bridge.h

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * serve_inner.h - what the two files of serve.h share
+ * serve_inner.h - what the files of serve.h share
  *
  *   serve.c     requests that libmicrohttpd reads, and the contract
+ *   serve_req.c what a request says, and its body within the budget
  *   stay.c      those that stay in their socket until they are answered
  */
 #ifndef EMPLOG_SERVE_INNER_H
@@ -11,6 +12,7 @@
 #include <microhttpd.h>
 
 #include "base/env.h"
+#include "base/must.h"
 #include "loop/serve.h"
 
 struct stay;
@@ -65,6 +67,22 @@ struct serve_req {
 	bool		 suspended;
 };
 #define REQ_MAGIC	0x52455121U
+
+static inline void
+req_check(const struct serve_req *r)
+{
+	must(r != NULL);
+	must(r->magic == REQ_MAGIC);
+}
+
+/* What it had is given back to the budget. */
+void	 req_body_drop(struct serve_req *r);
+/* The next part of one that comes; r->refuse says when it is too much. */
+void	 req_body_take(struct serve_req *r, const void *p, size_t n);
+/* Its length was said: refused now, or given its room at once. */
+void	 req_body_announced(struct serve_req *r, uint64_t n);
+/* The encoded body becomes the plain one; r->refuse when it cannot. */
+void	 req_body_decode(struct serve_req *r);
 
 /* After anything has ended: goes on with closing, if that is so. */
 void	 serve_went_on(struct serve *s);
