@@ -171,90 +171,6 @@ edge_free(struct edge **ep)
 
 /* ---- letters ---- */
 
-static struct letter *
-free_letter(struct edge *e)
-{
-	unsigned i;
-
-	for (i = 0; i < EDGE_LETTERS; i++)
-		if (!e->letter[i].used)
-			return &e->letter[i];
-	return NULL;
-}
-
-static bool
-any_letter(const struct edge *e)
-{
-	unsigned i;
-
-	for (i = 0; i < EDGE_LETTERS; i++)
-		if (e->letter[i].used)
-			return true;
-	return false;
-}
-
-static void
-letter_free(struct letter *l)
-{
-	env_free(l->e->env, l->body);
-	env_free(l->e->env, l->post.answer);
-	l->body = NULL;
-	l->post.answer = NULL;
-	l->used = false;
-}
-
-static void
-letter_send(struct letter *l)
-{
-	l->tries++;
-	ctr_add(&l->e->env->ctr, CTR_hop_posts, 1);
-	loop_post(l->e->env->loop, &l->op, &l->post);
-}
-
-/* l->body, len, packed and what are set; it is freed with the letter. */
-static int
-letter_post(struct letter *l, uint32_t timeout_ms)
-{
-	struct edge *e = l->e;
-
-	l->post = (struct post){ .url = e->url, .headers = e->header,
-	    .headers_n = e->headers + l->packed,
-	    .body = bytes_of(l->body, l->len),
-	    .timeout_ms = timeout_ms, .stall_ms = EDGE_STALL_MS,
-	    .ca = e->ca, .cert = e->cert, .key = e->cert_key,
-	    .connect_to = e->connect_to, .answer_cap = EDGE_ANSWER };
-	l->post.answer = env_alloc(e->env, EDGE_ANSWER);
-	if (l->post.answer == NULL) {
-		letter_free(l);
-		return -ENOMEM;
-	}
-	l->used = true;
-	l->tries = 0;
-	letter_send(l);
-	return 0;
-}
-
-/* It may go well the next time, though nobody needed to do anything. */
-static bool
-may_pass(const struct letter *l, int64_t res)
-{
-	if (l->e->state != EDGE_UP || l->tries >= EDGE_TRIES)
-		return false;
-	if (res == 0)
-		return l->post.status == 502 || l->post.status == 504;
-	return res == -EPROTO || res == -ECONNRESET || res == -EPIPE;
-}
-
-static void
-letter_again(struct letter *l)
-{
-	struct loop *loop = l->e->env->loop;
-	uint64_t most = (EDGE_AGAIN_MS * MS) << (l->tries - 1);
-
-	loop_timer(loop, &l->again, loop_now(loop) +
-	    loop_random_below(loop, most));
-}
-
 static void
 again_done(struct op *op)
 {
@@ -263,10 +179,10 @@ again_done(struct op *op)
 
 	edge_check(e);
 	if (e->state == EDGE_UP) {
-		letter_send(l);
+		edge_letter_send(l);
 		return;
 	}
-	letter_free(l);
+	edge_letter_free(l);
 	go_on(e);
 }
 
@@ -303,7 +219,7 @@ drop_answers(struct edge *e)
 
 	while (op_idle(&e->send) && (l = e->home) != NULL) {
 		e->home = l->next;
-		letter_free(l);
+		edge_letter_free(l);
 		e->iov.iov_len = 0;
 	}
 	if (e->home == NULL)
@@ -324,7 +240,7 @@ settle(struct edge *e)
 		loop_cancel(l, &e->send);
 		drop_answers(e);
 	}
-	if (any_letter(e))
+	if (edge_any_letter(e))
 		return;
 	loop_cancel(l, &e->timer);
 	if (!op_idle(&e->recv) || !op_idle(&e->send) || !op_idle(&e->timer) ||
@@ -400,7 +316,7 @@ send_done(struct op *op)
 		e->home = l->next;
 		if (e->home == NULL)
 			e->homep = &e->home;
-		letter_free(l);
+		edge_letter_free(l);
 	}
 	go_on(e);
 }
@@ -413,7 +329,7 @@ hello_done(struct edge *e, struct letter *l, int res)
 
 	res = edge_judge(e, l, res, &acks);
 	ctr_add(&e->env->ctr, CTR_hop_posts_failed, res < 0);
-	letter_free(l);
+	edge_letter_free(l);
 	if (e->closing)
 		res = -ECANCELED;
 	if (res == 0)
@@ -448,9 +364,9 @@ post_done(struct op *op)
 		hello_done(e, l, (int)op->res);
 		return;
 	}
-	if (may_pass(l, op->res)) {
+	if (edge_letter_may_pass(l, op->res)) {
 		ctr_add(&e->env->ctr, CTR_hop_posts_failed, 1);
-		letter_again(l);
+		edge_letter_again(l);
 		return;
 	}
 	memcpy(why, e->why, sizeof(why));
@@ -465,7 +381,7 @@ post_done(struct op *op)
 		*e->homep = l;
 		e->homep = &l->next;
 	} else {
-		letter_free(l);
+		edge_letter_free(l);
 	}
 	go_on(e);
 }
@@ -488,20 +404,20 @@ carry(struct edge *e)
 
 	if (!op_idle(&e->recv)) {
 		/* the buffer is the loop's until that is back */
-		if (e->gather.bytes > 0 && free_letter(e) != NULL &&
+		if (e->gather.bytes > 0 && edge_letter_unused(e) != NULL &&
 		    !edge_must_wait(e))
 			loop_cancel(e->env->loop, &e->recv);
 		return;
 	}
 	do {
 		r = edge_gather(e);
-		l = free_letter(e);
+		l = edge_letter_unused(e);
 		if (r < 0 || e->gather.bytes == 0 || l == NULL ||
 		    edge_must_wait(e))
 			break;
 		r = edge_take_body(e, l);
 		if (r == 0)
-			r = letter_post(l, POST_MS);
+			r = edge_letter_post(l, POST_MS);
 	} while (r == 0);
 	if (r == 0)
 		r = edge_room(e);
@@ -550,7 +466,7 @@ begin(struct edge *e)
 		r = -ENOMEM;
 	} else {
 		l->len = wire_control(l->body, e->agent_id, NULL);
-		r = letter_post(l, HELLO_MS);
+		r = edge_letter_post(l, HELLO_MS);
 	}
 	e->res = r;
 	if (r < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /*
- * edge_in.h - inside the edge: edge.c the pair and the letters under way,
- * edge_body.c what makes a body, edge_url.c where to, edge_words.c what an
- * answer means
+ * edge_in.h - inside the edge: edge.c the pair and when letters go,
+ * edge_letter.c one letter, edge_body.c what makes a body, edge_url.c where
+ * to, edge_words.c what an answer means
  */
 #ifndef EMPLOG_EDGE_IN_H
 #define EMPLOG_EDGE_IN_H
@@ -95,6 +95,21 @@ bool	 edge_must_wait(const struct edge *e);
 int	 edge_take_body(struct edge *e, struct letter *l);
 /* Bodies are too large: smaller and packed from now on; false: they are. */
 bool	 edge_shrink(struct edge *e);
+
+/* edge_letter.c.  One that is free, or NULL; whether any is not. */
+struct letter *edge_letter_unused(struct edge *e);
+bool	 edge_any_letter(const struct edge *e);
+/*
+ * l->body, len, packed and what are set; the body is freed with the letter.
+ * -ENOMEM: it is free again.
+ */
+int	 edge_letter_post(struct letter *l, uint32_t timeout_ms);
+void	 edge_letter_free(struct letter *l);
+/* Once more: at once, or after a while by way of l->again. */
+void	 edge_letter_send(struct letter *l);
+void	 edge_letter_again(struct letter *l);
+/* It may go well the next time, though nobody needed to do anything. */
+bool	 edge_letter_may_pass(const struct letter *l, int64_t res);
 
 /* edge_url.c: url and connect_to of conf.  -EINVAL, -ENOMEM. */
 int	 edge_address(struct edge *e, const struct edge_conf *conf);

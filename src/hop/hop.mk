@@ -4,7 +4,7 @@
 libparts_a_SOURCES += src/hop/wire.c src/hop/wire.h \
 	src/hop/dial.c src/hop/dial.h \
 	src/hop/edge.c src/hop/edge.h src/hop/edge_in.h \
-	src/hop/edge_body.c src/hop/edge_url.c src/hop/edge_words.c \
+	src/hop/edge_letter.c src/hop/edge_body.c src/hop/edge_url.c src/hop/edge_words.c \
 	src/hop/outq.c src/hop/outq.h src/hop/peers.c src/hop/peers.h \
 	src/hop/patience.c src/hop/patience.h \
 	src/hop/sender.c src/hop/sender.h src/hop/sender_in.h \
