@@ -6,8 +6,8 @@
 #   --quick   units on both loop backends and the quick end to end tests, in
 #             at most four minutes; without it also sanitizers, another
 #             compiler, the simulator, fuzzing, kills and the tarball, in at
-#             most twenty: what only computes, beside what waits and with the
-#             lowest priority, so that no clock is disturbed
+#             most twenty: what only computes, beside what waits and with a low
+#             priority, so that no clock is disturbed
 #   --keep    leaves the directory it worked in, logs and all
 #
 # Works in a copy of the tree (clean, out of it); prints the seconds of each
@@ -199,7 +199,7 @@ fuzz() {
 		files=$(find $seeds -type f | wc -l)
 		if [ "$files" -ge 50 ] && timeout 120 "$1" \
 		    -max_total_time='"$fuzz_seconds"' \
-		    -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
+		    -rss_limit_mb=2048 -timeout=30 -print_final_stats=1 \
 		    "corpus/$name" $seeds >"$name.log" 2>&1; then
 			echo "$name: $files files," \
 			    "$(sed -n "s/.*DONE *cov: \([0-9]*\).*/\1/p" \
@@ -277,7 +277,8 @@ scripts() {	# scripts -l|-L WORD
 # What only computes, and neither builds in plain nor has clocks to keep.
 computes() {
 	local name
-	renice -n 19 -p "$BASHPID" >/dev/null
+	export CK_TIMEOUT_MULTIPLIER=4
+	renice -n 10 -p "$BASHPID" >/dev/null
 	part build-clang with_clang
 	for name in $(scripts -l computes); do
 		script "$name"
