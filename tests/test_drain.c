@@ -599,7 +599,7 @@ START_TEST(what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full)
 	out = snd.first->chunk.to;
 	snd.owes_ns = lp.now;
 	put_many(k, 60, 1000);
-	pass(900 * MS);
+	pass(300 * MS);
 	ck_assert_uint_eq(tail(k), 0);
 	snd.going = true;	/* its memory is still being read */
 	pass(200 * MS);
@@ -612,6 +612,30 @@ START_TEST(what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full)
 	relay_lose(false);
 	snd.up = snd.answers = true;
 	drain_sender_up(dr);
+	pass(SECOND);
+	arrived(k, k->at);
+}
+END_TEST
+
+/* What it has no room for would stay in the lane, half sent. */
+START_TEST(a_silent_relay_gets_no_more)
+{
+	struct kit *k = lane(DATA);
+	unsigned out;
+
+	snd.answers = false;
+	ck_assert_int_eq(start(), 0);
+	put(k, 1000);
+	pass(50 * MS);
+	snd.owes_ns = lp.now;
+	pass(250 * MS);
+	out = snd.out;
+	put_many(k, 20, 1000);
+	pass(50 * MS);
+	ck_assert_uint_eq(snd.out, out);
+	snd.owes_ns = 0;	/* it spoke */
+	snd.answers = true;
+	relay_ack(out);
 	pass(SECOND);
 	arrived(k, k->at);
 }
@@ -1724,6 +1748,7 @@ suite(void)
 	    what_is_with_the_sender_holds_the_tail_though_it_spills);
 	tcase_add_test(t,
 	    what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full);
+	tcase_add_test(t, a_silent_relay_gets_no_more);
 	tcase_add_test(t, a_sync_that_fails_is_no_acknowledgement);
 	tcase_add_test(t, a_full_disk_leaves_the_bytes_in_the_lane);
 	tcase_add_test(t, a_backlog_frame_that_fails_is_sent_again_before_the_next);

@@ -23,7 +23,7 @@
  *   A span is a range of one lane on its way out.  A lane's spans are in
  *   order; tail follows the first one that is not done.  A span that failed
  *   is sent again, or spilled, as it is: the same range.  So is one that a
- *   silent relay has had for a second while its lane filled up.
+ *   silent relay has had for 0.4 s while its lane filled up.
  *
  * Invariants
  *   1. tail <= sent <= head <= tail + data_bytes, each of them only grows.

@@ -16,7 +16,9 @@
 #define LANES_FEW	4
 #define SPILL_WAIT	(500 * MS)
 #define SPILL_SOON	(20 * MS)	/* a near relay answers as soon as a disk */
-#define AWAY_LONG	SECOND		/* or silent */
+#define AWAY_LONG	SECOND
+#define SILENT_LONG	(400 * MS)
+#define HUSH		(200 * MS)	/* no more of it: a chunk half sent stays */
 #define RECORD_LEAST	13		/* [EventTime, {}] */
 #define RECORD_USUAL	512		/* where marks do not tell */
 
@@ -377,7 +379,8 @@ way_out(struct drain *d, struct inlane *l, uint64_t next)
 		    WAY_SPILL;
 	if (wants_spill(d, l, next))
 		return WAY_SPILL;
-	if (l->backlog || sender_room(d->conf.sender) == 0)
+	if (l->backlog || sender_room(d->conf.sender) == 0 ||
+	    sender_silent(d->conf.sender) >= HUSH)
 		return WAY_NONE;
 	return WAY_LIVE;
 }
@@ -427,7 +430,7 @@ take_back(struct drain *d, struct inlane *l)
 	struct span *s;
 
 	if (d->state != DRAIN_RUN || d->conf.queue == NULL || d->queue_stuck ||
-	    sender_silent(d->conf.sender) < AWAY_LONG || !presses(d, l))
+	    sender_silent(d->conf.sender) < SILENT_LONG || !presses(d, l))
 		return;
 	for (s = l->first; s != NULL; s = s->next) {
 		if (s->state != SPAN_OUT || s->way != WAY_LIVE)

@@ -69,6 +69,12 @@ dial_is_edge(const struct dial *d)
 	return d->edge != NULL;
 }
 
+int
+dial_error(const struct dial *d)
+{
+	return d->edge == NULL ? 0 : edge_error(d->edge);
+}
+
 const char *
 dial_why(const struct dial *d)
 {

@@ -58,6 +58,7 @@ void	 dial_fini(struct dial *d);
 /* Of the edge dialled last, see edge.h; without one "" and 0. */
 bool	 dial_is_edge(const struct dial *d);
 const char *dial_why(const struct dial *d);
+int	 dial_error(const struct dial *d);
 uint64_t dial_wait_ns(const struct dial *d);
 
 #endif

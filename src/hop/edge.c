@@ -344,6 +344,7 @@ hello_done(struct edge *e, struct letter *l, int res)
 	e->left = e->late = false;
 	e->fd = pair[0];
 	e->why[0] = '\0';
+	e->error = 0;
 	message_scan_init(&e->scan, EDGE_MESSAGE_MAX);
 	go_on(e);
 	e->opened(e->opened_arg, pair[1]);
@@ -373,6 +374,8 @@ post_done(struct op *op)
 	r = edge_judge(e, l, (int)op->res, &acks);
 	if (r == 0 || !first)		/* the first fault is the reason */
 		memcpy(e->why, why, sizeof(why));
+	else
+		e->error = r;
 	ctr_add(&e->env->ctr, CTR_hop_posts_failed, r < 0);
 	if (r < 0)
 		end(e, false);
@@ -392,6 +395,7 @@ static void
 fault(struct edge *e, int r)
 {
 	(void)snprintf(e->why, sizeof(e->why), "%s", strerror(-r));
+	e->error = r;
 	end(e, false);
 }
 
@@ -534,6 +538,13 @@ edge_why(const struct edge *e)
 {
 	edge_check(e);
 	return e->why;
+}
+
+int
+edge_error(const struct edge *e)
+{
+	edge_check(e);
+	return e->error;
 }
 
 uint64_t

@@ -83,6 +83,8 @@ void	 edge_open(struct edge *e, void (*opened)(void *arg, int res),
 	    void *arg);
 /* Why it failed or ended last, for people; "" when it did not. */
 const char *edge_why(const struct edge *e);
+/* The same as -errno, -ETIMEDOUT: it fell silent; 0 when it did not. */
+int	 edge_error(const struct edge *e);
 /* How long the peer asked to be left alone, from now; 0: it did not. */
 uint64_t edge_wait_ns(const struct edge *e);
 /*

@@ -80,6 +80,7 @@ struct edge {
 	struct letter	 letter[EDGE_LETTERS];
 	struct letter	*home, **homep;	/* answers, in the order they came */
 	char		 why[EDGE_WHY];
+	int		 error;		/* as why; 0: none */
 };
 
 /*

@@ -149,13 +149,17 @@ try_peer(struct sender *s)
 	dial_start(&s->dial, peers_name(&s->peers), &peer);
 }
 
+static bool
+is_cut(int why)
+{
+	return why == -ECONNRESET || why == -EPIPE;
+}
+
 static void
 wait_then_try(struct sender *s)
 {
-	bool cut = s->why == -ECONNRESET || s->why == -EPIPE;
-
 	s->state = S_WAIT;
-	set_deadline(s, peers_failed(&s->peers, cut, s->up_ns,
+	set_deadline(s, peers_failed(&s->peers, is_cut(s->why), s->up_ns,
 	    dial_wait_ns(&s->dial)));
 	s->up_ns = 0;
 }
@@ -222,6 +226,9 @@ sender_lose(struct sender *s, int why, const char *words)
 	if (s->state != S_UP)
 		return;
 	s->state = S_LOST;
+	/* an edge ends its end of the pair, whatever the reason is */
+	if (is_cut(why) && dial_error(&s->dial) != 0)
+		why = dial_error(&s->dial);
 	note_why(s, why, words);
 	s->deadline = 0;
 	s->up_ns = loop_now(s->env->loop) - s->since;

@@ -346,6 +346,26 @@ def an_edge_that_falls_silent_is_left_within_15_s(w):
     expect_all(w, [p], Received(os.path.join(w.dir, 'exporter/exporter/export')))
 
 
+@claim(epoll=True)
+def of_two_edges_the_silent_one_is_left_and_nothing_comes_twice(w):
+    """Two relays behind an https:// edge each, before one exporter."""
+    certs = certificates(w, 'localhost')
+    one, e = chain(w)
+    two = relay(w, state='two', relay__next=one.sets['relay.next'])
+    edges = [Edge(w, r.http, certs) for r in (one, two)]
+    a = agent(w, ','.join(x.url() for x in edges), common__tls_ca=f'{certs}/ca.pem').start()
+    p = w.producer(burst=10, pause_ms=10, count=2500)
+    wait_for('the first has some', lambda: one.counters()['recv_records'] > 500)
+    edges[0].hang = True
+    begun = time.monotonic()
+    wait_for('the second has some', lambda: two.counters()['recv_records'] > 500, 30)
+    check('soon', time.monotonic() - begun <= 16.5)
+    expect_all(w, [p], Received(os.path.join(w.dir, 'exporter/exporter/export')))
+    equal('nothing refused', p.sets()[2], 0)
+    equal('malformed', [x.malformed for x in edges], [[], []])
+    equal('exit', a.stop(), 0)
+
+
 @claim()
 def an_edge_with_a_limit_of_its_own_is_met(w):
     r, e = chain(w)
