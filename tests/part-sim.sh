@@ -67,8 +67,8 @@ elif command -v clang >/dev/null; then
 else
 	echo "skipped: the same by clang: there is none"
 fi
-make MAKEFLAGS= -j2 tests/sim/bugged >"$WORK_DIR/bugged" 2>&1 ||
-    tail -20 "$WORK_DIR/bugged"
+make MAKEFLAGS= -j2 planted >"$WORK_DIR/planted" 2>&1 ||
+    tail -20 "$WORK_DIR/planted"
 for bug in $bugs; do
 	claim "finds $bug" finds "$bug"
 done

@@ -6,7 +6,7 @@
 #include <errno.h>
 
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "banned.h"
 
 static struct backlog_frame *
@@ -145,7 +145,7 @@ backlog_move(struct drain *d)
 	if (n == 0 || f == NULL || (n > room && b->out > 0) ||
 	    buf_fit(d, f, n) < 0 || !take(d, f))
 		return false;
-	if (PLANT_DROP("backlog")) {
+	if (PLANTED(drop_backlog)) {
 		queue_commit(d->conf.queue, f->seq);
 		move_through(b);
 		return true;

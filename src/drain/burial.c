@@ -6,8 +6,8 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/bug.h"
 #include "base/must.h"
+#include "base/planted.h"
 #include "queue/streams.h"
 #include "banned.h"
 
@@ -152,7 +152,7 @@ tell_gap(struct drain *d, struct inlane *l)
 	int r;
 
 	if (!l->r.spoiled && reader_gap_claim(&l->r, &gap) == 1) {
-		r = BUG(lose_gap_record) ? 0 : ownrec_gap(d, l, &gap);
+		r = PLANTED(lose_gap_record) ? 0 : ownrec_gap(d, l, &gap);
 		if (r < 0) {
 			reader_gap_drop(&l->r);
 			return r;

@@ -5,9 +5,8 @@
 
 #include <errno.h>
 
-#include "base/bug.h"
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "banned.h"
 
 #define LIVE_BYTES	((uint64_t)CHUNK_BYTES_MAX)	/* few lanes */
@@ -143,7 +142,7 @@ on_sent(struct hop_chunk *hc)
 	struct span *s = hc->arg;
 
 	drain_check(s->d);
-	if (BUG(free_lane_on_send))
+	if (PLANTED(free_lane_on_send))
 		reader_set_tail(&s->lane->r, s->to);
 	reader_drop(&s->lane->r, s->to);
 }
@@ -267,7 +266,7 @@ span_send(struct drain *d, struct span *s)
 	s->hc.done = on_acked;
 	s->hc.sent = on_sent;
 	s->hc.arg = s;
-	if (PLANT_DROP("live"))
+	if (PLANTED(drop_live))
 		return vanish(d, s, WAY_LIVE);
 	if (sender_send(d->conf.sender, &s->hc) < 0)
 		return false;
@@ -286,7 +285,7 @@ span_spill(struct drain *d, struct span *s)
 
 	fill_chunk(&c, s);
 	s->put = (struct queue_put){ .done = on_durable, .arg = s };
-	if (PLANT_DROP("spill"))
+	if (PLANTED(drop_spill))
 		return vanish(d, s, WAY_SPILL);
 	r = queue_put(d->conf.queue, &c, &s->put);
 	if (r < 0) {

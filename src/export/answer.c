@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-#include "base/bug.h"
+#include "base/planted.h"
 #include "otlp/otlp.h"
 #include "banned.h"
 
@@ -138,7 +138,7 @@ answer_read(int status, const char *type, struct bytes body, bool cut,
 		}
 	} else {
 		words_of(body, a.words, sizeof(a.words));
-		if (status == 503 && BUG(drop_on_503))
+		if (status == 503 && PLANTED(drop_on_503))
 			a.verdict = ANSWER_DONE;
 		if (status >= 400 && status < 500)
 			a.verdict = refusal(status);

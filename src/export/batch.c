@@ -8,7 +8,7 @@
 
 #include "base/env.h"
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "export/dead.h"
 #include "forward/mp.h"
 #include "queue/queue.h"
@@ -148,7 +148,7 @@ take_queue(void *q, void *buf, size_t cap, struct chunk *ret,
 	int r;
 
 	r = queue_take(q, buf, cap, ret, ret_seq);
-	while (r >= 0 && PLANT_DROP("fill")) {
+	while (r >= 0 && PLANTED(drop_fill)) {
 		queue_commit(q, *ret_seq);
 		r = queue_take(q, buf, cap, ret, ret_seq);
 	}

@@ -9,8 +9,8 @@
 #ifndef EMPLOG_EXPORT_INNER_H
 #define EMPLOG_EXPORT_INNER_H
 
-#include "base/bug.h"
 #include "base/env.h"
+#include "base/planted.h"
 #include "export/batch.h"
 #include "export/circuit.h"
 #include "export/dead.h"
@@ -106,7 +106,7 @@ slot_clock(const struct slot *s)
 {
 	struct loop *l = s->e->env->loop;
 
-	return BUG(wall_clock_timer) ? loop_wall(l) : loop_now(l);
+	return PLANTED(wall_clock_timer) ? loop_wall(l) : loop_now(l);
 }
 
 /* export.c: looks at every slot; the last thing a completion does. */

@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "export/answer.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -248,7 +248,7 @@ slot_bury_again(struct slot *s)
 		l.chunk.body[0] = entry;
 	}
 	s->state = BURYING;
-	if (PLANT_DROP("dead")) {
+	if (PLANTED(drop_dead)) {
 		buried(s, 0);
 		return;
 	}

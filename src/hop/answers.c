@@ -3,9 +3,8 @@
 
 #include <errno.h>
 
-#include "base/bug.h"
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "hop/conn.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -82,7 +81,7 @@ put_done(struct queue_put *put, int res)
 	struct answer *an = p->answer;
 	struct conn *c;
 
-	if (BUG(ack_before_fsync) && an == NULL)
+	if (PLANTED(ack_before_fsync) && an == NULL)
 		return;
 	c = an->conn;
 	if (res < 0 && !an->asks)
@@ -119,7 +118,7 @@ answer_put(struct answer *an, struct chunk *c)
 	p->records = c != NULL ? c->records : 0;
 	p->put.done = put_done;
 	p->put.arg = p;
-	if (c != NULL && !PLANT_DROP("intake"))
+	if (c != NULL && !PLANTED(drop_intake))
 		res = queue_put(r->conf.queue, c, &p->put);
 	else
 		queue_barrier(r->conf.queue, &p->put);
@@ -127,7 +126,7 @@ answer_put(struct answer *an, struct chunk *c)
 		put_free(r, p);
 		return res;
 	}
-	if (BUG(ack_before_fsync) && c != NULL) {
+	if (PLANTED(ack_before_fsync) && c != NULL) {
 		p->answer = NULL;
 		r->puts--;
 		return 0;

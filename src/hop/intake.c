@@ -5,8 +5,8 @@
 #include <netinet/in.h>
 #include <xxhash.h>
 
-#include "base/bug.h"
 #include "base/must.h"
+#include "base/planted.h"
 #include "forward/walk.h"
 #include "hop/conn.h"
 #include "queue/streams.h"
@@ -483,9 +483,9 @@ intake_run(struct conn *c)
 	 * The first copy of a part may still be on its way to the disk: its
 	 * second is durable when it is.  No put at all: the same.
 	 */
-	barrier = !BUG(ack_duplicate_early) && (in->duplicate ||
+	barrier = !PLANTED(ack_duplicate_early) && (in->duplicate ||
 	    (in->answer->id_len > 0 && in->answer->pending == 1 &&
-	    !BUG(ack_before_fsync)));
+	    !PLANTED(ack_before_fsync)));
 	if (barrier)
 		r = answer_put(in->answer, NULL);
 	if (r < 0)

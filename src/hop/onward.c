@@ -7,7 +7,7 @@
 
 #include "base/env.h"
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "hop/sender.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -104,7 +104,7 @@ send_next(struct onward *o)
 	if (f->buf == NULL)
 		return false;
 	r = queue_take(o->queue, f->buf, need, &f->hc.chunk, &f->seq);
-	if (r == 0 && PLANT_DROP("onward")) {
+	if (r == 0 && PLANTED(drop_onward)) {
 		queue_commit(o->queue, f->seq);
 		env_free(o->env, f->buf);
 		f->buf = NULL;

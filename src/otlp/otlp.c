@@ -20,7 +20,7 @@
 
 #include "base/env.h"
 #include "base/must.h"
-#include "base/plant.h"
+#include "base/planted.h"
 #include "otlp/write.h"
 
 #include "banned.h"
@@ -373,7 +373,7 @@ add_entry(struct otlp_batch *b, struct adding *a, const struct entry *e,
 	};
 	int r;
 
-	if (PLANT_DROP("encode"))
+	if (PLANTED(drop_encode))
 		return mp_skip(m) < 0;
 	if (e->group_mark || norm_fields(&b->norm, &from) < 0) {
 		if (mp_skip(m) < 0)

@@ -20,9 +20,9 @@
 #ifndef EMPLOG_QUEUE_PRIV_H
 #define EMPLOG_QUEUE_PRIV_H
 
-#include "base/bug.h"
 #include "base/env.h"
 #include "base/must.h"
+#include "base/planted.h"
 #include "loop/loop.h"
 #include "queue/frame.h"
 #include "queue/ledger.h"

@@ -63,7 +63,7 @@ segment_remove(struct queue *q, struct segment *seg)
 		(void)ranges_add(&q->done, q->env, 0, q->oldest->first_seq);
 	ranges_fini(&seg->copies, q->env);
 	env_free(q->env, seg);
-	if (BUG(forget_ranges))
+	if (PLANTED(forget_ranges))
 		streams_age(q->streams, UINT64_MAX);
 }
 

@@ -6,9 +6,9 @@
 #include <errno.h>
 #include <xxhash.h>
 
-#include "base/bug.h"
 #include "base/env.h"
 #include "base/must.h"
+#include "base/planted.h"
 #include "loop/loop.h"
 
 #include "banned.h"
@@ -261,12 +261,12 @@ streams_cut(const struct streams *s, const uint8_t id[STREAM_ID_LEN],
 
 	streams_check(s);
 	st = find(s, id);
-	if (st != NULL && BUG(high_water_mark) && st->taken.n > 0) {
+	if (st != NULL && PLANTED(high_water_mark) && st->taken.n > 0) {
 		end = ranges_at(&st->taken, st->taken.n - 1)->to;
 		from = end > from ? end : from;
 	} else if (st != NULL) {
 		r = ranges_gap(&st->taken, from, to, ret_new);
-		if (r < 0 || !BUG(forget_overlap_cut))
+		if (r < 0 || !PLANTED(forget_overlap_cut))
 			return r;
 	}
 	if (from >= to)

@@ -315,7 +315,7 @@ group_durable(struct queue *q)
 	seg->end = seg->durable = w->off + g->len;
 	if (seg->size < seg->end)
 		seg->size = seg->end;
-	if (!BUG(export_before_fsync))
+	if (!PLANTED(export_before_fsync))
 		enter_frames(q, seg, g);
 	enter_commits(q);
 	reader_lend(q, g, seg, w->off);
@@ -491,7 +491,7 @@ data_step(struct queue *q)
 		write_piece(q, &w->fly->mem, w->fly->len, w->off);
 		return;
 	}
-	if (BUG(export_before_fsync)) {
+	if (PLANTED(export_before_fsync)) {
 		q->cur->durable = w->off + w->fly->len;
 		enter_frames(q, q->cur, w->fly);
 		reader_go(q);
@@ -568,7 +568,7 @@ writer_step(struct queue *q, int64_t res)
 
 	if (r == 0 && (w->state == W_CHECKPOINT || w->state == W_DATA))
 		r = wrote(q, res);
-	if (w->state == W_SYNC && BUG(reuse_failed_fsync))
+	if (w->state == W_SYNC && PLANTED(reuse_failed_fsync))
 		r = 0;		/* what a second fsync would say */
 	if (r < 0) {
 		group_failed(q, r);

@@ -18,32 +18,46 @@ tests_test_crashpoints_SOURCES = tests/test_crashpoints.c
 tests_test_crashpoints_LDADD = libsim.a $(PARTS_LIBS)
 
 # One seed is one world with all roles in it; make sim runs many.
-sim_sources = tests/sim/main.c tests/sim/town.c tests/sim/town.h \
-	tests/sim/makers.c tests/sim/backend.c tests/sim/oracle.c \
-	tests/sim/taps.c tests/sim/trouble.c tests/sim/bugs.c
 check_PROGRAMS += tests/sim/sim
 TESTS += tests/sim/sim
-tests_sim_sim_SOURCES = $(sim_sources)
+tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/town.c tests/sim/town.h \
+	tests/sim/makers.c tests/sim/backend.c tests/sim/oracle.c \
+	tests/sim/taps.c tests/sim/trouble.c
 tests_sim_sim_LDADD = libsim.a $(PARTS_LIBS)
-
-# The parts once more, with bugs to be found: nothing else is linked with it.
-EXTRA_LIBRARIES = libbugged.a
-libbugged_a_SOURCES = $(libparts_a_SOURCES)
-libbugged_a_CPPFLAGS = $(libparts_a_CPPFLAGS) -DEMPLOG_PLANTED_BUGS
-EXTRA_PROGRAMS += tests/sim/bugged
-tests_sim_bugged_SOURCES = $(sim_sources)
-tests_sim_bugged_CPPFLAGS = $(AM_CPPFLAGS) -DEMPLOG_PLANTED_BUGS
-tests_sim_bugged_LDADD = libbugged.a libsim.a libbugged.a $(PARTS_LIBS)
 
 # make sim SEEDS=300 [SEED=1] [JOBS=2] [BUG=name]
 SEED = 1
 SEEDS = 300
 JOBS = 2
+SIM_RUN = -s $(SEED) -n $(SEEDS) -j $(JOBS) $${BUG:+-b $$BUG}
+if PLANTED
 sim: $(BUILT_SOURCES)
-	@prog=tests/sim/sim; test -z "$$BUG" || prog=tests/sim/bugged; \
-	$(MAKE) $(AM_MAKEFLAGS) $$prog && \
-	./$$prog -s $(SEED) -n $(SEEDS) -j $(JOBS) $${BUG:+-b $$BUG}
-.PHONY: sim
+	@$(MAKE) $(AM_MAKEFLAGS) tests/sim/sim && \
+	./tests/sim/sim $(SIM_RUN)
+else
+# A bug needs a build of its own, configured as this one and with the switch.
+sim: $(BUILT_SOURCES)
+	@if test -n "$$BUG"; then \
+		$(MAKE) $(AM_MAKEFLAGS) planted && \
+		./planted/tests/sim/sim $(SIM_RUN); \
+	else \
+		$(MAKE) $(AM_MAKEFLAGS) tests/sim/sim && \
+		./tests/sim/sim $(SIM_RUN); \
+	fi
+planted: planted/Makefile
+	@cd planted && $(MAKE) $(AM_MAKEFLAGS) $$(sed -n \
+	    's/^BUILT_SOURCES = //p' Makefile) && \
+	$(MAKE) $(AM_MAKEFLAGS) tests/sim/sim
+planted/Makefile: $(top_builddir)/config.status
+	@$(MKDIR_P) planted && src=$$(cd $(top_srcdir) && pwd) && \
+	eval "set -- $$(./config.status --config)" && cd planted && \
+	"$$src/configure" "$$@" -q --enable-planted
+.PHONY: planted
+endif
+.PHONY: sim clean-planted
+clean-local: clean-planted
+clean-planted:
+	rm -rf planted
 
 # A queue spoilt in every way, on disks of that kind.
 check_PROGRAMS += tests/test_damage

@@ -2,8 +2,8 @@
 """audit.py - emplogd audit: it finds nothing where nothing is lost, and where
 a record was dropped it names the hop and the range of its lane
 
-The claims of the part need a build with --enable-planted-bugs: see
-src/base/plant.h.
+The claims of the part need a build with --enable-planted: see
+src/base/planted.h.
 """
 
 import glob
@@ -19,12 +19,12 @@ from world import EMPLOGD, exported, free_port, wait_for
 
 def planted():
     with open(EMPLOGD, 'rb') as f:
-        return b'PLANTED_DROP' in f.read()
+        return b'EMPLOG_PLANTED' in f.read()
 
 
 def needs_planted():
     if not planted():
-        raise Skipped('not built with --enable-planted-bugs')
+        raise Skipped('not built with --enable-planted')
 
 
 def states(*roles):
@@ -249,7 +249,7 @@ def audit_knows_what_is_in_quarantine(w):
 
 def drop(hop, k):
     needs_planted()
-    return {'PLANTED_DROP': f'{hop}:{k}'}
+    return {'EMPLOG_PLANTED': f'drop_{hop}:{k}'}
 
 
 @claim(part='planted')
@@ -392,9 +392,9 @@ def nothing_is_named_where_the_switch_is_not_reached(w):
 @claim()
 def a_build_for_users_has_no_switch(w):
     if planted():
-        raise Skipped('built with --enable-planted-bugs')
-    r = relay(w, env={'PLANTED_DROP': 'intake:1'})
-    a = agent(w, r.port, env={'PLANTED_DROP': 'live:1'})
+        raise Skipped('built with --enable-planted')
+    r = relay(w, env={'EMPLOG_PLANTED': 'drop_intake:1'})
+    a = agent(w, r.port, env={'EMPLOG_PLANTED': 'drop_live:1'})
     log = Log(w)
     log.log(3)
     wait_for('done', lambda: len(list(exported(

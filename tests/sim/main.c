@@ -22,8 +22,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "base/bug.h"
 #include "base/must.h"
+#include "base/planted.h"
 #include "town.h"
 
 #define JOBS_MAX	16
@@ -266,8 +266,9 @@ main(int argc, char **argv)
 	}
 	if (jobs == 0 || jobs > JOBS_MAX || seeds == 0)
 		return 2;
-	if (now_bug != NULL && !bug_plant(now_bug)) {
-		fprintf(stderr, "there is no bug '%s' in this build\n", now_bug);
+	if (now_bug != NULL && !planted_choose(now_bug)) {
+		fprintf(stderr, "there is no bug '%s' in this build: see "
+		    "src/base/planted.h\n", now_bug);
 		return 2;
 	}
 	signal(SIGABRT, on_signal);
