@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "counters/fates.h"
 #include "banned.h"
 
 #define TICK_NS	UINT64_C(5000000000)
@@ -67,6 +68,23 @@ map_counters(struct role *r)
 	return counters_map(&r->env.ctr, path, r->kind->name);
 }
 
+/* Without them the audit adds up, and cannot say which. */
+static void
+map_fates(struct role *r)
+{
+	char path[ROLE_PATH + 16];
+	int res;
+
+	if (strcmp(loop_name(r->env.loop), "sim") == 0)
+		return;
+	role_path(r, "fates", path, sizeof(path));
+	res = fates_map(&r->env.fates, path);
+	if (res < 0)
+		env_log(&r->env, LOG_WARN, "cannot keep '%s': %s; 'emplogd "
+		    "audit' then counts records and cannot name them", path,
+		    strerror(-res));
+}
+
 /* Whose counters these are, as far as they say. */
 static void
 tell_other(struct role *r)
@@ -123,6 +141,7 @@ made_own_dir(struct op *op)
 		    "common.state_dir must be a directory this user may write");
 		return;
 	}
+	map_fates(r);
 	snprintf(r->env.ctr.head->io, sizeof(r->env.ctr.head->io), "%s",
 	    loop_name(r->env.loop));
 	set_state(r, "start");

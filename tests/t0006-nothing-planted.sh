@@ -18,7 +18,7 @@ fault() {
 	bad=1
 }
 
-others=$(grep -rlE --include='*.[ch]' --include='*.mk' 'EMPLOG_PLANTED' \
+others=$(grep -rlE --include='*.[ch]' --include='*.mk' 'EMPLOG_PLANTED|^ *#.*if.*PLANT' \
     "$top/shm" "$top/src" "$top/roles" "$top/tests" |
     grep -v '/base/planted\.[ch]$' || :)
 [ -z "$others" ] || fault "the switch is read in $others"

@@ -809,6 +809,10 @@ END_TEST
 
 START_TEST(marks_are_skipped_and_what_is_no_record_is_counted)
 {
+	const struct otlp_part *p;
+	unsigned n;
+	size_t len;
+
 	open_batch(CAP);
 	mpw_array(&w, 2);
 	mpw_raw(&w, BYTES("\xd7\x00\xff\xff\xff\xff\x00\x00\x00\x00"));
@@ -819,10 +823,40 @@ START_TEST(marks_are_skipped_and_what_is_no_record_is_counted)
 	mpw_uint(&w, 2);
 	entry_json("{\"message\":\"good\"}");
 	mpw_raw(&w, BYTES("\xc1"));
+	len = (size_t)(w.p - body);
 	ck_assert_int_eq(add("{}"), 0);
 	ck_assert_uint_eq(counts()->marks, 1);
 	ck_assert_uint_eq(counts()->bad, 1);
 	ck_assert_uint_eq(counts()->records, 2);
+	/* Each is in a part: the mark, two records side by side, the rest. */
+	p = otlp_batch_parts(batch, &n);
+	ck_assert_uint_eq(n, 3);
+	ck_assert(p[0].bad && !p[1].bad && p[2].bad);
+	ck_assert_uint_eq(p[0].from, 1000);
+	ck_assert_uint_eq(p[0].to, p[1].from);
+	ck_assert_uint_eq(p[1].to, p[2].from);
+	ck_assert_uint_eq(p[2].to, 1000 + len);
+	finished();
+}
+END_TEST
+
+START_TEST(an_add_that_does_not_fit_leaves_the_parts_as_they_were)
+{
+	char record[200];
+	unsigned n, i;
+	int r = 0;
+
+	open_batch(2048);
+	snprintf(record, sizeof(record), "{\"message\":\"%0150d\"}", 7);
+	for (i = 0; i < 50 && r == 0; i++) {
+		w.p = body;
+		entry_json(record);
+		r = add("{}");
+	}
+	ck_assert_int_eq(r, -ENOSPC);
+	/* One stream, the same range again and again: a part each. */
+	(void)otlp_batch_parts(batch, &n);
+	ck_assert_uint_eq(n, i - 1);
 	finished();
 }
 END_TEST
@@ -878,13 +912,13 @@ START_TEST(a_batch_without_memory_is_none)
 	env.alloc = fail_nth;
 	env.release = release;
 	env.mem_arg = &left;
-	for (nth = 0; nth < 3; nth++) {
+	for (nth = 0; nth < 4; nth++) {
 		left = nth;
 		ck_assert_int_eq(otlp_batch_new(&b, &env, &conf, CAP),
 		    -ENOMEM);
 		ck_assert_ptr_null(b);
 	}
-	left = 3;
+	left = 4;
 	ck_assert_int_eq(otlp_batch_new(&b, &env, &conf, CAP), 0);
 	otlp_batch_free(&b);
 	otlp_batch_free(&b);
@@ -1199,6 +1233,8 @@ suite(void)
 	    a_chunk_too_large_for_an_empty_batch_is_told_apart, 0, 2);
 	tcase_add_test(c, an_empty_batch_is_an_empty_request);
 	tcase_add_test(c, marks_are_skipped_and_what_is_no_record_is_counted);
+	tcase_add_test(c,
+	    an_add_that_does_not_fit_leaves_the_parts_as_they_were);
 	tcase_add_test(c, runs_of_one_environment_are_told);
 	tcase_add_test(c, a_batch_without_memory_is_none);
 	tcase_add_test(c, an_answer_is_read);

@@ -16,7 +16,7 @@ libparts_a_SOURCES += src/admin/admin.c src/admin/admin.h \
 	src/admin/old_inner.h src/admin/old_lines.c src/admin/old_yaml.c \
 	src/admin/old_lore.c src/admin/old_lore.h src/admin/old_lore.def \
 	src/admin/dlq.c src/admin/letters.c src/admin/letters.h \
-	src/admin/audit.c src/admin/audit.h src/admin/audit_export.c \
+	src/admin/audit.c src/admin/audit.h src/admin/audit_export.c src/admin/audit_fates.c \
 	src/admin/audit_look.c src/admin/audit_sums.c src/admin/site.c \
 	src/admin/site.h src/admin/stock.c src/admin/stock.h \
 	src/admin/trace.c src/admin/trace.h src/admin/trace_find.c \

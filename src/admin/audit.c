@@ -22,6 +22,7 @@ static const char *const hop_words[] = {
 	[HOP_QUEUE] = "queue",
 	[HOP_RELAY_EXPORTER] = "relay -> exporter",
 	[HOP_EXPORT] = "export",
+	[HOP_DEAD] = "dead letters",
 };
 
 static bool
@@ -129,6 +130,8 @@ audit_once(struct audit_look *lk)
 		r = audit_at_relays(lk);
 	if (r == 0)
 		r = audit_at_exports(lk);
+	if (r == 0)
+		r = audit_at_fates(lk);
 	if (lk->unseen_bytes > 0)
 		audit_blind(lk, "%" PRIu64 " bytes left for a relay that is not "
 		    "here", lk->unseen_bytes);

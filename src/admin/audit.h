@@ -6,13 +6,15 @@
  *           against what agent, relays and exporters have on their disks and
  *           in their counters.
  * Used by:  audit.c (the verb), with audit_look.c (ranges of streams),
- *           audit_sums.c (counters) and site.c (what there is to look at).
+ *           audit_fates.c (what left an exporter), audit_sums.c (counters) and
+ *           site.c (what there is to look at).
  * Never:    writes, or takes a lock.
  *
  *   lane [0,tail)  =  taken by a station  +  held in the spill  +  lost
  *   spill          =  taken by a station  +  held               +  aged
  *   relay's taken  =  taken by the next   +  held  +  quarantined +  aged
  *   exporter's     =  in the local export +  held  +  quarantined +  dead
+ *                  =  answered (its fates) +  held  +  quarantined +  dead
  *
  * A station is the queue of a relay or an exporter.  What lies upstream is
  * read first: a byte on its way is then seen at its new place, or at both.
@@ -37,7 +39,8 @@ enum audit_hop {
 	HOP_SPILL_RELAY,	/* committed in the spill, in no station */
 	HOP_QUEUE,		/* a frame of a queue is gone */
 	HOP_RELAY_EXPORTER,	/* done at a relay, not taken behind it */
-	HOP_EXPORT		/* done at who exports, not in the export */
+	HOP_EXPORT,		/* done at who exports, not in the export */
+	HOP_DEAD		/* told to be a dead letter, and is none */
 };
 
 struct finding {
@@ -85,6 +88,10 @@ void	 audit_blind(struct audit_look *lk, const char *fmt, ...)
 int	 audit_at_lanes(struct audit_look *lk);
 int	 audit_at_spills(struct audit_look *lk);
 int	 audit_at_relays(struct audit_look *lk);
+/* A part's queue dropped some that it counted and cannot name. */
+bool	 audit_has_counted(const struct part *p);
+/* Nobody need remember the stream any more. */
+bool	 audit_is_old(const struct stream_seen *st);
 
 /* ---- audit_export.c: records of the local exports ---- */
 /* before and see of sites_read(); arg is the look. */
@@ -92,6 +99,13 @@ void	 audit_before(void *arg, struct part *p);
 void	 audit_frame(void *arg, const struct frame *f, bool held);
 /* Once sites_read() is done.  -ENOMEM. */
 int	 audit_at_exports(struct audit_look *lk);
+
+/* ---- audit_fates.c: what left the exporters, by range ---- */
+/* What p noted of the stream when it let go of it.  -ENOMEM. */
+int	 audit_fates_of(const struct audit_look *lk, const struct part *p,
+	    const uint8_t *id, struct ranges *known);
+/* -ENOMEM. */
+int	 audit_at_fates(struct audit_look *lk);
 
 /* ---- audit_sums.c: counters, and the frames of a queue ---- */
 /* -ENOMEM. */

@@ -74,6 +74,7 @@ is_out(struct audit_look *lk, const struct part *p, const uint8_t *id,
 {
 	return uids_has(uids_of(lk, p), id, from) ||
 	    is_touched(p->bad, id, from, to) ||
+	    is_taken(p->none, id, from, to) ||
 	    (p->dead_error == 0 && is_taken(p->dead.streams, id, from, to));
 }
 
@@ -179,7 +180,7 @@ audit_through_lane(struct audit_look *lk, struct watched *w, uint8_t *buf)
 	}
 }
 
-/* An entry no record can be made of has no id, but its count. */
+/* Without its fates, an entry that is no record has nothing but its count. */
 static void
 forgive_bad(struct audit_look *lk)
 {
@@ -193,7 +194,8 @@ forgive_bad(struct audit_look *lk)
 			    lk->found[i].records;
 	for (i = 0; i < lk->n; i++) {
 		f = &lk->found[i];
-		bad = f->hop == HOP_EXPORT && f->part->c_error == 0 ?
+		bad = f->hop == HOP_EXPORT && f->part->c_error == 0 &&
+		    f->part->fates_error < 0 ?
 		    ctr_get(&f->part->c, CTR_export_bad_records) : 0;
 		if (bad > 0 && found[f->part - lk->sites->part] <= bad)
 			lk->counted_bytes += f->to - f->from;

@@ -200,17 +200,21 @@ counter(const struct part *p, enum ctr id)
 	return p->c_error == 0 ? ctr_get(&p->c, id) : 0;
 }
 
-/* The queue itself let go of some, and counted them. */
-static bool
-has_counted(const struct part *p)
+/*
+ * The queue itself let go of some, and counted them: of damage nobody knows
+ * what it held, of what was dropped only who has its fates.
+ */
+bool
+audit_has_counted(const struct part *p)
 {
-	return counter(p, CTR_queue_dropped_age_records) > 0 ||
-	    counter(p, CTR_queue_lost_records) > 0 ||
-	    counter(p, CTR_backlog_refused) > 0;
+	return counter(p, CTR_queue_lost_records) > 0 ||
+	    (p->fates_error < 0 &&
+	    (counter(p, CTR_queue_dropped_age_records) > 0 ||
+	    counter(p, CTR_backlog_refused) > 0));
 }
 
-static bool
-is_old(const struct stream_seen *st)
+bool
+audit_is_old(const struct stream_seen *st)
 {
 	uint64_t age = human_since(human_now(), st->touched_ns);
 
@@ -230,7 +234,7 @@ queue_hole(struct audit_look *lk, const struct part *p, const uint8_t *id,
 	f.words = p->kind == PART_AGENT ?
 	    "delivered from the spill, but no relay has them" :
 	    "delivered by the relay, but nobody behind it has them";
-	if (has_counted(p))
+	if (audit_has_counted(p))
 		lk->counted_bytes += f.to - f.from;
 	else
 		audit_found(lk, &f);
@@ -271,7 +275,9 @@ audit_at_stream(void *arg, const struct stream_seen *st)
 		r = merge(&known, env, se->from->stock.held, st->id);
 	if (r == 0)
 		r = merge(&known, env, se->from->bad, st->id);
-	if (r == 0 && !is_known && is_old(st))
+	if (r == 0)
+		r = audit_fates_of(se->lk, se->from, st->id, &known);
+	if (r == 0 && !is_known && audit_is_old(st))
 		se->lk->forgotten++;
 	else if (r == 0)
 		r = holes_of(se, st, &known);

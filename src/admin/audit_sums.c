@@ -111,18 +111,11 @@ static void
 unbalanced(struct audit_look *lk, const struct part *p, enum audit_hop hop,
     const struct sum *s, const char *words)
 {
-	const struct counters_head *h = p->c.head;
 	struct finding f = { .hop = hop, .part = p, .words = words };
 
 	if (is_placed(lk, hop, p))
 		return;		/* it is known already, and where */
 	f.records = s->in > s->out ? s->in - s->out : s->out - s->in;
-	if (hop == HOP_EXPORT && h->short_to > h->short_from) {
-		f.placed = true;
-		f.from = h->short_from;
-		f.to = h->short_to;
-		memcpy(f.stream, h->short_stream, STREAM_ID_LEN);
-	}
 	audit_found(lk, &f);
 }
 
@@ -219,7 +212,7 @@ audit_at_steady(struct audit_look *lk, struct part *p)
 static void
 audit_at_counters(struct audit_look *lk, struct part *p)
 {
-	struct sum s = { 0, 0 };
+	struct sum s;
 
 	if (broke_off(p))
 		audit_note(lk, "'%s' was killed: what its counters held then is "
@@ -228,11 +221,8 @@ audit_at_counters(struct audit_look *lk, struct part *p)
 		audit_at_steady(lk, p);
 	if (!p->ends || p->c_error < 0)
 		return;
-	if (p->c.head->short_to > p->c.head->short_from)
-		unbalanced(lk, p, HOP_EXPORT, &s, "a record of the request "
-		    "with this range is in no count");
 	if (!balances(p, dead_sum, &s))
-		unbalanced(lk, p, HOP_EXPORT, &s, "records counted as dead "
+		unbalanced(lk, p, HOP_DEAD, &s, "records counted as dead "
 		    "letters that were never kept");
 	if (!balances(p, done_sum, &s))
 		unbalanced(lk, p, HOP_EXPORT, &s, "records done in its queue "

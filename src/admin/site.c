@@ -10,8 +10,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "admin/human.h"
 #include "admin/uids.h"
+#include "counters/fates.h"
 #include "banned.h"
+
+/* A little less than the letters' queue remembers: see queue/streams.h. */
+#define DEAD_KNOWN	(UINT64_C(6) * 24 * 60 * 60 * 1000000000)
 
 static const struct {
 	const char	*role;
@@ -67,6 +72,9 @@ drop(struct part *p)
 	stock_fini(&p->stock);
 	stock_fini(&p->dead);
 	streams_free(&p->bad);
+	streams_free(&p->left);
+	streams_free(&p->none);
+	streams_free(&p->doomed);
 }
 
 void
@@ -147,6 +155,45 @@ part_recount(struct part *p)
 	    ctr_get(&p->c, CTR_export_requests) == 0;
 }
 
+static void
+see_fate(void *arg, const struct fate_entry *e)
+{
+	struct part *p = arg;
+	uint64_t age = human_since(human_now(), e->noted_ns);
+	int r = 0;
+
+	if (e->fate != FATE_DEAD || age > DEAD_KNOWN)
+		r = streams_add(p->left, e->stream, e->from, e->to, false, 0);
+	else
+		r = streams_add(p->doomed, e->stream, e->from, e->to, false,
+		    0);
+	if (r == 0 && e->fate == FATE_BAD)
+		r = streams_add(p->none, e->stream, e->from, e->to, false, 0);
+	if (r < 0)
+		p->fates_error = r;
+}
+
+static int
+read_fates(struct part *p, struct env *env)
+{
+	char path[512];
+	int r;
+
+	r = streams_new(&p->left, env);
+	if (r == 0)
+		r = streams_new(&p->none, env);
+	if (r == 0)
+		r = streams_new(&p->doomed, env);
+	if (r < 0)
+		return r;
+	p->fates_error = 0;
+	snprintf(path, sizeof(path), "%s/fates", p->dir);
+	r = fates_read(path, see_fate, p, &p->evicted);
+	if (r < 0)
+		p->fates_error = r;
+	return p->fates_error == -ENOMEM ? -ENOMEM : 0;
+}
+
 static int
 read_part(struct sites *st, struct part *p,
     void (*before)(void *arg, struct part *p), stock_see *see, void *arg)
@@ -166,7 +213,10 @@ read_part(struct sites *st, struct part *p,
 	    NULL) : -ENOENT;
 	snprintf(dir, sizeof(dir), "%s/%s", p->dir, kinds[p->kind].queue);
 	p->stock_error = stock_read(&p->stock, &st->env, dir, see, arg);
-	return p->stock_error == -ENOMEM ? -ENOMEM : 0;
+	if (p->stock_error == -ENOMEM)
+		return -ENOMEM;
+	/* After the queue: what is committed there is noted already. */
+	return read_fates(p, &st->env);
 }
 
 int

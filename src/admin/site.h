@@ -32,6 +32,12 @@ struct part {
 	struct streams	*bad;		/* ranges in quarantine */
 	struct stock	 dead;
 	int		 dead_error;
+	/* What it noted of what left: see counters/fates.h. */
+	struct streams	*left;		/* all but dead letters */
+	struct streams	*none;		/* of it, what is no record */
+	struct streams	*doomed;	/* dead letters of the last days */
+	uint64_t	 evicted;	/* streams it has no note of any more */
+	int		 fates_error;
 };
 
 struct sites {

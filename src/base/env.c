@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "counters/fates.h"
 #include "banned.h"
 
 static void *
@@ -39,6 +40,7 @@ void
 env_fini(struct env *env)
 {
 	counters_fini(&env->ctr);
+	fates_free(&env->fates);
 }
 
 void *

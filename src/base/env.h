@@ -16,6 +16,7 @@
 
 #include "counters/counters.h"
 
+struct fates;
 struct loop;
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -23,6 +24,7 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 struct env {
 	struct loop	*loop;		/* borrowed */
 	struct counters	 ctr;		/* maps or borrows its words */
+	struct fates	*fates;		/* of ranges let go; NULL: not told */
 	enum log_level	 log_level;
 	int		 log_fd;	/* -1: silent */
 	/* Where lines go instead of log_fd when not NULL (tests, sim). */
@@ -37,7 +39,7 @@ struct env {
 
 /* Fills the defaults: malloc, stderr, info, private counters. */
 void	 env_init(struct env *env, struct loop *loop, const char *name);
-/* Unmaps the counters. */
+/* Unmaps counters and fates. */
 void	 env_fini(struct env *env);
 
 /* Zeroed memory, or NULL when there is none (n is at least 1). */

@@ -148,10 +148,6 @@ take_over(struct counters *c, const char *mem, size_t size, bool gauges)
 		memcpy(&v, mem + h->header_bytes + 8 * i, sizeof(v));
 		c->word[id] = v;
 	}
-	memcpy(c->head->short_stream, h->short_stream,
-	    sizeof(h->short_stream));
-	c->head->short_from = h->short_from;
-	c->head->short_to = h->short_to;
 	return 0;
 }
 

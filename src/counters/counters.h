@@ -42,11 +42,7 @@ struct counters_head {
 	char		 role[16];
 	char		 io[16];
 	char		 state[16];	/* "run", "drain", "done" */
-	/* Records in this range of a stream were let go of and not counted:
-	   a bug, and where it was first seen; zero: never. */
-	uint8_t		 short_stream[16];
-	uint64_t	 short_from, short_to;
-	uint8_t		 pad[128];
+	uint8_t		 pad[160];	/* zero */
 };
 
 struct counters {

@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "base/planted.h"
+#include "counters/fates.h"
 #include "banned.h"
 
 static struct backlog_frame *
@@ -121,6 +122,8 @@ static void
 give_up(struct drain *d, struct backlog_frame *f, int res)
 {
 	ctr_add(&d->env->ctr, CTR_backlog_refused, 1);
+	fates_note(d->env->fates, f->hc.chunk.stream, f->hc.chunk.from,
+	    f->hc.chunk.to, FATE_REFUSED, loop_wall(d->env->loop));
 	drain_note(d, LOG_ERROR, "a spilled chunk of %zu bytes cannot be "
 	    "sent and is dropped: %s", chunk_body_len(&f->hc.chunk),
 	    strerror(-res));

@@ -245,7 +245,7 @@ fill_chunk(struct chunk *c, const struct span *s)
 	memcpy(c->stream, l->r.id, STREAM_ID_LEN);
 }
 
-#ifdef PLANTED_BUGS
+/* Only where that is planted. */
 static bool
 vanish(struct drain *d, struct span *s, enum way way)
 {
@@ -255,9 +255,6 @@ vanish(struct drain *d, struct span *s, enum way way)
 	drain_kick(d);
 	return true;
 }
-#else
-#define vanish(d, s, way)	false
-#endif
 
 static bool
 span_send(struct drain *d, struct span *s)

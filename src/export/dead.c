@@ -67,6 +67,7 @@ dead_new(struct dead **ret_d, struct env *env, const char *dir,
 		return -ENOMEM;
 	d->env = env;
 	d->quiet = *env;
+	d->quiet.fates = NULL;	/* told by who buries */
 	d->counts = env_alloc(env, counters_bytes());
 	if (d->counts == NULL) {
 		dead_free(&d);

@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "base/planted.h"
+#include "counters/fates.h"
 #include "export/answer.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -82,34 +83,26 @@ slot_range_done(struct slot *s)
 		slot_free(s);
 }
 
-/*
- * Where a record was that is in no request and in no count, which is a bug:
- * what the request has of the stream it begins with.
- */
+/* Where the records were born that the current range's request has. */
 static void
-fell_short(struct slot *s, const struct batch_range *r)
+note_parts(struct slot *s)
 {
-	struct counters_head *h = ctr(s->e)->head;
-	const struct batch_frame *f, *g;
-	struct bytes first, last;
-	uint32_t nth, n;
+	struct env *env = s->e->env;
+	uint64_t now = loop_wall(env->loop);
+	const struct otlp_part *p;
+	const struct chunk *c;
+	unsigned i, n;
 
-	if (h->short_to > 0 || batch_is_raw(&s->batch))
+	if (batch_is_raw(&s->batch)) {
+		c = &batch_alone(&s->batch)->chunk;
+		fates_note(env->fates, c->stream, c->from, c->to, FATE_DONE,
+		    now);
 		return;
-	f = batch_at(&s->batch, &nth);
-	first = batch_entry(f, nth);
-	for (g = f; g + 1 < s->batch.frame + s->batch.frame_n &&
-	    g[1].first < r->to && memcmp(g[1].chunk.stream,
-	    f->chunk.stream, STREAM_ID_LEN) == 0; g++)
-		continue;
-	n = r->to - g->first;
-	n = n < g->chunk.records ? n : g->chunk.records;
-	last = batch_entry(g, n - 1);
-	memcpy(h->short_stream, f->chunk.stream, STREAM_ID_LEN);
-	h->short_from = f->chunk.from +
-	    (uint64_t)(first.p - f->chunk.body[0].p);
-	h->short_to = g->chunk.from +
-	    (uint64_t)(last.p + last.n - g->chunk.body[0].p);
+	}
+	p = otlp_batch_parts(s->batch.otlp, &n);
+	for (i = 0; i < n; i++)
+		fates_note(env->fates, p[i].stream, p[i].from, p[i].to,
+		    p[i].bad ? FATE_BAD : FATE_DONE, now);
 }
 
 void
@@ -119,8 +112,7 @@ slot_count(struct slot *s, uint64_t rejected)
 	const struct otlp_counts *n = &s->batch.counts;
 	struct counters *c = ctr(s->e);
 
-	if (n->records + n->bad + n->marks != r->to - r->from)
-		fell_short(s, r);
+	note_parts(s);
 	rejected = rejected < n->records ? rejected : n->records;
 	ctr_add(c, CTR_export_done_records, n->records - rejected);
 	ctr_add(c, CTR_export_rejected_records, rejected);
@@ -204,17 +196,40 @@ not_buried(struct slot *s, int error)
 	    "its request waits", e->conf.dead_dir, strerror(-error));
 }
 
+/* The record the current range is, or its frame of bytes. */
+static void
+letter_of(const struct slot *s, struct chunk *ret)
+{
+	const struct batch_frame *f;
+	struct bytes entry;
+	uint32_t nth;
+
+	f = batch_at(&s->batch, &nth);
+	*ret = f->chunk;
+	if (f->chunk.encoding != ENC_FORWARD ||
+	    (f->chunk.flags & CHUNK_BROKEN) != 0)
+		return;
+	entry = batch_entry(f, nth);
+	ret->from += (uint64_t)(entry.p - f->chunk.body[0].p);
+	ret->to = ret->from + entry.n;
+	ret->body[0] = entry;
+}
+
 static void
 buried(void *arg, int res)
 {
 	struct slot *s = arg;
 	struct export *e = s->e;
+	struct chunk c;
 
 	if (res < 0) {
 		not_buried(s, res);
 		export_pump(e);
 		return;
 	}
+	letter_of(s, &c);
+	fates_note(e->env->fates, c.stream, c.from, c.to, FATE_DEAD,
+	    loop_wall(e->env->loop));
 	ctr_add(ctr(e), CTR_export_dead_records, 1);
 	ctr_set(ctr(e), CTR_export_held_records,
 	    ctr_get(ctr(e), CTR_export_held_records) - 1);
@@ -227,26 +242,15 @@ buried(void *arg, int res)
 void
 slot_bury_again(struct slot *s)
 {
-	const struct batch_frame *f;
 	struct dead_letter l = { .why = s->dead_why,
 	    .status = s->dead_status, .words = s->dead_words };
 	char endpoint[256];
-	struct bytes entry;
-	uint32_t nth;
 	int r;
 
 	target_tell(&s->e->target, s->header, endpoint, sizeof(endpoint),
 	    &l.dataset);
 	l.endpoint = endpoint;
-	f = batch_at(&s->batch, &nth);
-	l.chunk = f->chunk;
-	if (f->chunk.encoding == ENC_FORWARD &&
-	    (f->chunk.flags & CHUNK_BROKEN) == 0) {
-		entry = batch_entry(f, nth);
-		l.chunk.from += (uint64_t)(entry.p - f->chunk.body[0].p);
-		l.chunk.to = l.chunk.from + entry.n;
-		l.chunk.body[0] = entry;
-	}
+	letter_of(s, &l.chunk);
 	s->state = BURYING;
 	if (PLANTED(drop_dead)) {
 		buried(s, 0);

@@ -21,6 +21,7 @@
 #include "base/env.h"
 #include "base/must.h"
 #include "base/planted.h"
+#include "otlp/parts.h"
 #include "otlp/write.h"
 
 #include "banned.h"
@@ -54,6 +55,7 @@ struct otlp_batch {
 	bool		 finished;
 	struct bytes	 request;
 	struct otlp_counts counts;
+	struct parts	 parts;
 	struct norm_lane lane;
 	struct norm	 norm;
 	struct trim	 trim;
@@ -111,7 +113,8 @@ otlp_batch_new(struct otlp_batch **ret_b, struct env *env,
 	b->run_max = (unsigned)(cap / 128 + 1);
 	b->mem = env_alloc(env, cap);
 	b->run = env_alloc(env, b->run_max * sizeof(b->run[0]));
-	if (b->mem == NULL || b->run == NULL) {
+	b->parts.v = env_alloc(env, OTLP_PARTS_MAX * sizeof(b->parts.v[0]));
+	if (b->mem == NULL || b->run == NULL || b->parts.v == NULL) {
 		otlp_batch_free(&b);
 		return -ENOMEM;
 	}
@@ -132,6 +135,7 @@ otlp_batch_free(struct otlp_batch **b)
 	batch_check(*b);
 	env = (*b)->env;
 	env_free(env, (*b)->run);
+	env_free(env, (*b)->parts.v);
 	env_free(env, (*b)->mem);
 	(*b)->magic = 0;
 	env_free(env, *b);
@@ -146,6 +150,7 @@ otlp_batch_reset(struct otlp_batch *b)
 	b->run_n = b->resource_run = 0;
 	b->lane_run = b->finished = false;
 	b->counts = (struct otlp_counts){ 0 };
+	b->parts.n = 0;
 	if (is_json(b)) {
 		b->w.end -= JSON_END.n;
 		memcpy(pb_room(&b->w, 17), "{\"resourceLogs\":[", 17);
@@ -389,39 +394,59 @@ add_entry(struct otlp_batch *b, struct adding *a, const struct entry *e,
 	return r < 0 ? r : put_record(b);
 }
 
+/* What became of the entry from start on, by the count that has grown. */
+static int
+note_part(struct otlp_batch *b, const struct chunk *c, const uint8_t *start,
+    const uint8_t *end, const struct otlp_counts *before)
+{
+	bool bad = b->counts.bad + b->counts.marks >
+	    before->bad + before->marks;
+
+	if (!bad && b->counts.records == before->records)
+		return 0;
+	return parts_add(&b->parts, c, (size_t)(start - c->body[0].p),
+	    (size_t)(end - c->body[0].p), bad);
+}
+
 /* The walker let nothing such in. */
 static int
-lost_rest(struct otlp_batch *b)
+lost_rest(struct otlp_batch *b, const struct chunk *c, const uint8_t *start)
 {
 	b->counts.bad++;
-	return 0;
+	return parts_add(&b->parts, c, (size_t)(start - c->body[0].p),
+	    c->body[0].n, true);
 }
 
 static int
 add_entries(struct otlp_batch *b, struct adding *a, uint32_t first,
     uint32_t count)
 {
-	struct mp m = mp_of(a->chunk->body[0]);
+	const struct chunk *c = a->chunk;
+	struct mp m = mp_of(c->body[0]);
+	struct otlp_counts before;
 	struct entry e;
 	const uint8_t *start;
 	uint32_t i;
-	int r;
+	int r = 0;
 
-	for (i = 0; m.p < m.end && i < first; i++)
-		if (mp_skip(&m) < 0)
-			return lost_rest(b);
-	for (i = 0; m.p < m.end && i < count; i++) {
+	for (i = 0; m.p < m.end && i < first; i++) {
 		start = m.p;
-		if (walk_head(&m, &e) < 0)
-			return lost_rest(b);
-		r = add_entry(b, a, &e, &m, a->chunk->from +
-		    (uint64_t)(start - a->chunk->body[0].p));
-		if (r < 0)
-			return r;
-		if (r > 0)
-			return lost_rest(b);
+		if (mp_skip(&m) < 0)
+			return lost_rest(b, c, start);
 	}
-	return 0;
+	for (i = 0; m.p < m.end && i < count && r == 0; i++) {
+		start = m.p;
+		before = b->counts;
+		if (walk_head(&m, &e) < 0)
+			return lost_rest(b, c, start);
+		r = add_entry(b, a, &e, &m, c->from +
+		    (uint64_t)(start - c->body[0].p));
+		if (r > 0)
+			return lost_rest(b, c, start);
+		if (r == 0)
+			r = note_part(b, c, start, m.p, &before);
+	}
+	return r;
 }
 
 int
@@ -430,6 +455,7 @@ otlp_batch_add(struct otlp_batch *b, const struct chunk *chunk,
 {
 	struct adding a = { .chunk = chunk, .now_ns = now_wall_ns };
 	struct otlp_counts counts;
+	struct parts_mark parts;
 	struct run last = { 0 };
 	unsigned run_n, resource_run;
 	uint8_t *p;
@@ -440,6 +466,7 @@ otlp_batch_add(struct otlp_batch *b, const struct chunk *chunk,
 	must(chunk->body[1].n == 0);
 	p = b->w.p;
 	counts = b->counts;
+	parts = parts_mark(&b->parts);
 	run_n = b->run_n;
 	resource_run = b->resource_run;
 	if (run_n > 0)
@@ -453,6 +480,7 @@ otlp_batch_add(struct otlp_batch *b, const struct chunk *chunk,
 	b->w.p = p;
 	b->w.full = false;
 	b->counts = counts;
+	parts_undo(&b->parts, &parts);
 	b->run_n = run_n;
 	b->resource_run = resource_run;
 	if (run_n > 0)
@@ -473,6 +501,14 @@ otlp_batch_counts(const struct otlp_batch *b)
 {
 	batch_check(b);
 	return &b->counts;
+}
+
+const struct otlp_part *
+otlp_batch_parts(const struct otlp_batch *b, unsigned *ret_n)
+{
+	batch_check(b);
+	*ret_n = b->parts.n;
+	return b->parts.v;
 }
 
 static size_t

@@ -40,6 +40,17 @@ struct otlp_counts {
 	uint64_t	 repaired;	/* texts that were not UTF-8 */
 };
 
+/*
+ * Records of one stream that lie side by side and are all in the request, or
+ * all bad; what is in no part of a request was forgotten, which is a bug.
+ */
+struct otlp_part {
+	uint8_t		 stream[STREAM_ID_LEN];
+	uint64_t	 from, to;
+	bool		 bad;		/* no record, or a group marker */
+};
+#define OTLP_PARTS_MAX	1024
+
 struct otlp_batch;			/* one request being made */
 
 /* cap: most bytes of the request, a little over the wanted size. */
@@ -57,6 +68,9 @@ int	 otlp_batch_add(struct otlp_batch *b, const struct chunk *chunk,
 	    uint32_t first, uint32_t count, uint64_t now_wall_ns);
 size_t	 otlp_batch_len(const struct otlp_batch *b);	/* so far, about */
 const struct otlp_counts *otlp_batch_counts(const struct otlp_batch *b);
+/* Where its records were born; lent until the next add or reset. */
+const struct otlp_part *otlp_batch_parts(const struct otlp_batch *b,
+	    unsigned *ret_n);
 /* The request, lent until reset; JSON: one line without its newline. */
 struct bytes otlp_batch_finish(struct otlp_batch *b);
 

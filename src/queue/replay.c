@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "counters/fates.h"
 #include "queue/recover.h"
 
 #include "banned.h"
@@ -183,6 +184,30 @@ keep_losses(struct ledger *l, const struct counters *c)
 	    ctr_get(c, CTR_queue_lost_records));
 }
 
+static void
+was_before(void *arg, const struct stream_seen *st)
+{
+	struct queue *q = arg;
+	const struct range *rg;
+	uint32_t i;
+
+	for (i = 0; i < st->taken->n; i++) {
+		rg = ranges_at(st->taken, i);
+		fates_note(q->env->fates, st->id, rg->from, rg->to,
+		    FATE_BEFORE, st->touched_ns);
+	}
+}
+
+/* What the queue took before anybody noted what becomes of it. */
+static void
+begin_fates(struct queue *q)
+{
+	if (!fates_is_fresh(q->env->fates))
+		return;
+	streams_each(q->streams, was_before, q);
+	fates_begin(q->env->fates);
+}
+
 void
 replay_settle(struct recover *rec)
 {
@@ -191,6 +216,7 @@ replay_settle(struct recover *rec)
 	struct counters *c = &q->env->ctr;
 	uint64_t f, r;
 
+	begin_fates(q);
 	if (rec->unsure)
 		keep_losses(l, c);
 	f = l->done.frames + l->aged.frames + l->lost.frames + q->held.frames;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "counters/fates.h"
 #include "queue/priv.h"
 
 #include "banned.h"
@@ -144,6 +145,8 @@ drop_aged(struct queue *q, struct segment *seg, const struct frame *f)
 		o->state = OUT_DONE;
 	window_pop(q);
 	ctr_add(&q->env->ctr, CTR_queue_dropped_age_records, f->records);
+	fates_note(q->env->fates, f->stream, f->from, f->to, FATE_AGED,
+	    loop_wall(q->env->loop));
 	queue_frame_done(q, seg, f->seq, f->records, f->body.n,
 	    &q->ledger.aged);
 }

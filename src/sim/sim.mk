@@ -52,9 +52,8 @@ planted/Makefile: $(top_builddir)/config.status
 	@$(MKDIR_P) planted && src=$$(cd $(top_srcdir) && pwd) && \
 	eval "set -- $$(./config.status --config)" && cd planted && \
 	"$$src/configure" "$$@" -q --enable-planted
-.PHONY: planted
 endif
-.PHONY: sim clean-planted
+.PHONY: sim planted clean-planted
 clean-local: clean-planted
 clean-planted:
 	rm -rf planted
