@@ -246,6 +246,48 @@ def audit_knows_what_is_in_quarantine(w):
     traced(f'{lane_of(w)[0]}:{at}', ['relay ', 'in quarantine: no record'], a, r)
 
 
+@claim()
+def audit_finds_letters_conserved_that_were_replayed_or_dropped(w):
+    refused = ['job-1', 'job-2', 'job-3']
+    b = backend(w, usual=lambda request: refusing(*refused)(request))
+    r = relay(w, exporter__endpoint=b.url)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(5)
+    wait_for('letters', lambda: r.counters()['export_dead_records'] == 3)
+    conserved(a, r)
+    refused.remove('job-1')
+    for what, counter, n in ((['replay'], 'export_dead_replayed', 3),
+                             (['drop', '--yes'], 'export_dead_dropped', 2)):
+        s = r.verb('dlq', *what)
+        equal(s.stdout + s.stderr, s.returncode, 0)
+        equal(counter, r.counters()[counter], n)
+        conserved(a, r)
+    for role in (a, r):
+        role.stop()
+    conserved(a, r)
+
+
+@claim()
+def audit_believes_what_was_done_before_anybody_noted_it(w):
+    """As after an update from a version that had no such file."""
+    b = backend(w)
+    r = relay(w, exporter__endpoint=b.url)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(3)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 3)
+    for role in (a, r):
+        role.stop()
+        os.unlink(os.path.join(w.dir, role.state, role.state, 'fates'))
+    check('without', 'cannot be read' in conserved(a, r))
+    for role in (r, a):
+        role.start()
+    log.log(3)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 6)
+    conserved(a, r)
+
+
 # ---- a record is dropped at each hop in turn ----
 
 def drop(hop, k):
@@ -667,7 +709,10 @@ def is_past_age(role):
 
 
 def aged_and_then(w, first, rest, log, n):
-    """n records get too old in the queue of first; then rest is there."""
+    """
+    n records get too old in the queue of first; then rest is there.  Those it
+    had in hand already go on: the next to vanish is numbered with that in mind.
+    """
     log.log(n)
     wait_for('they wait', lambda: first.counters()['queue_held_records'] >= n)
     wait_for('they are too old', lambda: is_past_age(first), 90, 0.2)
@@ -680,12 +725,12 @@ def aged_and_then(w, first, rest, log, n):
 @claim(part='planted', patient=True)
 def aged_records_do_not_hide_a_spilled_one_that_is_not_sent(w):
     r = relay(w, start=False)
-    a = agent(w, r.port, env=drop('backlog', 2), agent__queue_age='1m')
+    a = agent(w, r.port, env=drop('backlog', 6), agent__queue_age='1m')
     log = Log(w)
     aged_and_then(w, a, r.start, log, 4)
     r.kill()
-    log.log(4)
-    wait_for('they wait', lambda: a.counters()['queue_held_records'] >= 4)
+    log.log(8)
+    wait_for('they wait', lambda: a.counters()['queue_held_records'] >= 8)
     r.start()
     wait_for('all is sent', lambda: a.counters()['queue_held_records'] == 0)
     one_of_the_last('spill -> relay', log, 4, a, r)
@@ -696,11 +741,11 @@ def aged_records_do_not_hide_one_not_sent_on(w):
     b = backend(w)
     port = free_port()
     e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}', exporter__endpoint=b.url)
-    r = relay(w, relay__next=f'127.0.0.1:{port}', relay__queue_age='1m', env=drop('onward', 3))
+    r = relay(w, relay__next=f'127.0.0.1:{port}', relay__queue_age='1m', env=drop('onward', 6))
     a = agent(w, r.port)
     log = Log(w)
     aged_and_then(w, r, e.start, log, 4)
-    log.log(4)
+    log.log(8)
     wait_for('all is sent', lambda: r.counters()['queue_held_records'] == 0)
     one_of_the_last('relay -> exporter', log, 4, a, r, e)
 
