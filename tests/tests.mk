@@ -62,6 +62,7 @@ TESTS += $(style_tests)
 # Any bytes to a decoder: configure CC=clang --enable-fuzz, then
 # make fuzz; each takes its corpus' directory as its argument.
 fuzz_targets = tests/fuzz/fuzz_body tests/fuzz/fuzz_conf \
+	tests/fuzz/fuzz_inpost \
 	tests/fuzz/fuzz_json tests/fuzz/fuzz_key tests/fuzz/fuzz_lane \
 	tests/fuzz/fuzz_message tests/fuzz/fuzz_migrate tests/fuzz/fuzz_otlp \
 	tests/fuzz/fuzz_queue tests/fuzz/fuzz_recv tests/fuzz/fuzz_walk
@@ -75,6 +76,8 @@ tests_fuzz_fuzz_body_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_body_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_conf_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_conf_LDADD = $(PARTS_LIBS)
+tests_fuzz_fuzz_inpost_LDFLAGS = $(FUZZ_FLAGS)
+tests_fuzz_fuzz_inpost_LDADD = libsim.a $(PARTS_LIBS)
 tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_FLAGS)
 tests_fuzz_fuzz_json_LDADD = $(PARTS_LIBS)
 tests_fuzz_fuzz_key_LDFLAGS = $(FUZZ_FLAGS)

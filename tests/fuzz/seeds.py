@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: ISC
 # seeds.py - files for the fuzz targets to start from, made where none are kept
 #
-#   seeds.py DIR      DIR/fuzz_conf, fuzz_key, fuzz_lane, fuzz_queue, fuzz_recv
+#   seeds.py DIR      DIR/fuzz_conf, fuzz_inpost, fuzz_key, fuzz_lane,
+#                     fuzz_queue, fuzz_recv
 import os
 import re
 import struct
@@ -144,6 +145,39 @@ def recv():
         yield b'\xff' + m + messages[i - 1]
 
 
+# ---- fuzz_inpost: bodies of chunks as an agent posts them, and the kept ones -
+
+def ours(k, frm, body, more=b'', fields=0):
+    """A message of an agent of ours: range [frm, frm + len(body)) of stream k."""
+    option = (b'\x83' + text('chunk') + text(f'{k:012}{frm:012}') +
+              text('fluent_signal') + b'\x00' + text('emplog') +
+              bytes([0x83 + fields]) + text('v') + b'\x01' + text('s') +
+              blob(bytes([k]) * 16) + text('f') + b'\xcd' +
+              struct.pack('>H', frm) + more)
+    return b'\x93' + text('emplog.agent') + blob(body) + option
+
+
+def inpost():
+    kept = os.path.join(top, 'tests/fuzz/corpus/fuzz_message')
+    messages = [open(os.path.join(kept, f), 'rb').read()
+                for f in sorted(os.listdir(kept))]
+    for i, m in enumerate(messages):
+        yield bytes([i % 16, 255]) + m
+        yield bytes([i * 5 % 16, i % 8]) + m + b'\xc0' + messages[i - 1] + m
+    record = b'\x92\xd7\x00\x65\x53\xf1\x00\x00\x00\x00\x00\x81\xa1k\xa1v'
+    for n in (1, 2, 5):
+        body = record * n
+        chunks = b''.join(ours(1, k * len(body), body) for k in range(n))
+        others = b''.join(ours(2 + k, 0, body, text('b') + b'\xc3', 1) for k in range(n))
+        cut = ours(1, len(record), body)        # overlaps
+        end = (b'\x93' + text('t') + blob(b'') + b'\x81' + text('emplog') + b'\x83' +
+               text('v') + b'\x01' + text('s') + blob(b'\x01' * 16) + text('end') + b'\xc3')
+        for flags in (0, 2, 4, 8, 12):
+            yield bytes([flags, 255]) + chunks + cut + end
+            yield bytes([flags, 255]) + others + chunks[:-3]
+            yield bytes([flags, 1]) + chunks + others
+
+
 # ---- fuzz_lane: lies of each kind, in each word ----
 
 def lane():
@@ -164,7 +198,7 @@ def lane():
 
 
 def main():
-    for make in (conf, key, queue, recv, lane):
+    for make in (conf, inpost, key, queue, recv, lane):
         to = os.path.join(sys.argv[1], 'fuzz_' + make.__name__)
         os.makedirs(to, exist_ok=True)
         n = 0
