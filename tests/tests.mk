@@ -54,7 +54,7 @@ EXTRA_DIST += tests/part-systemd.sh tests/deploy/root.sh \
 
 style_tests = tests/t0001-style.sh tests/t0002-layers.sh \
 	tests/t0003-objects.sh tests/t0004-manual.sh \
-	tests/t0005-readme.sh tests/t0006-nothing-planted.sh \
+	tests/t0005-readme.sh tests/t0006-nothing-planted.sh tests/t0007-bench-says-of-what.sh \
 	tests/t0020-promises-have-tests.sh tests/t0011-man-has-messages.sh
 dist_check_SCRIPTS += $(style_tests)
 TESTS += $(style_tests)

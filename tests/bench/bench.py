@@ -3,8 +3,10 @@
 """bench.py - every speed claim, measured beside what it is compared to
 
 usage: bench.py [row ...]          (make bench; tests/bench/README has the method)
+       bench.py about              (the first line alone)
 
-One line of JSON a row: {"row", "what", "unit", "target", "median", "min",
+The first line says of what and where: the commit and what was changed since,
+the machine, the disk of the build.  Then one line of JSON a row: {"row", "what", "unit", "target", "median", "min",
 "max", "runs", "met", "beside": {...}}.  A row that cannot be measured here
 says "skipped" with the reason.  BUILD_DIR names the build, TEST_IO the
 backend of the loop.
@@ -579,11 +581,56 @@ def row_node():
     emit('node_stringify', 'beside it: JSON.stringify', 'us', us('stringify'), None)
 
 
+# ---- of what, and where ----
+
+def first_line(path, begins):
+    """The value of the first line of a file that begins so, or None."""
+    try:
+        with open(path) as f:
+            return next((line.split(':', 1)[1].strip() for line in f
+                         if line.startswith(begins)), None)
+    except OSError:
+        return None
+
+
+def git(*what):
+    """What git says of the source, or None: a tarball has no commits."""
+    try:
+        s = subprocess.run(['git', '-C', HERE, *what], capture_output=True, text=True)
+    except OSError:
+        return None
+    return s.stdout.strip() if s.returncode == 0 else None
+
+
+def disk_of(directory):
+    """The file system a directory is on."""
+    s = subprocess.run(['stat', '-f', '-c', '%T', directory], capture_output=True, text=True)
+    return s.stdout.strip() or None
+
+
+def about():
+    changed = git('status', '--porcelain', '--untracked-files=no')
+    version = subprocess.run([EMPLOGD, '--version'], capture_output=True, text=True)
+    memory = (first_line('/proc/meminfo', 'MemTotal') or '0').split()[0]
+    print(json.dumps({
+        'row': 'about', 'commit': git('rev-parse', '--short=12', 'HEAD'),
+        'changed': None if changed is None else len(changed.splitlines()),
+        'version': version.stdout.strip(),
+        'date': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+        'machine': {'cpu': first_line('/proc/cpuinfo', 'model name') or os.uname().machine,
+                    'cores': os.cpu_count(), 'memory_GiB': round(int(memory) / (1 << 20), 1),
+                    'kernel': os.uname().release, 'disk': disk_of(BUILD)},
+        'load': os.getloadavg()[0]}), flush=True)
+
+
 ROWS = {'node': row_node, 'call': row_call, 'agent': row_agent, 'relay': row_relay, 'otlp': row_otlp,
         'http': row_http, 'latency': row_latency, 'idle': row_idle}
 
 
 def main():
+    about()
+    if sys.argv[1:] == ['about']:
+        return
     names = sys.argv[1:] or list(ROWS)
     unknown = [n for n in names if n not in ROWS]
     if unknown:
