@@ -74,7 +74,7 @@ is_out(struct audit_look *lk, const struct part *p, const uint8_t *id,
 {
 	return uids_has(uids_of(lk, p), id, from) ||
 	    is_touched(p->bad, id, from, to) ||
-	    is_taken(p->none, id, from, to) ||
+	    is_taken(p->fate[FATE_BAD], id, from, to) ||
 	    (p->dead_error == 0 && is_taken(p->dead.streams, id, from, to));
 }
 

@@ -27,11 +27,12 @@ int
 audit_fates_of(const struct audit_look *lk, const struct part *p,
     const uint8_t *id, struct ranges *known)
 {
-	struct env *env = &lk->sites->env;
-	int r;
+	unsigned i;
+	int r = 0;
 
-	r = merge(known, env, p->left, id);
-	return r == 0 ? merge(known, env, p->doomed, id) : r;
+	for (i = FATE_BEFORE; i < FATE_COUNT && r == 0; i++)
+		r = merge(known, &lk->sites->env, p->fate[i], id);
+	return r;
 }
 
 static void
@@ -130,7 +131,7 @@ audit_at_part(struct audit_look *lk, const struct part *p)
 
 	streams_each(p->stock.streams, at_stream, &th);
 	if (th.error == 0 && p->dead_error == 0)
-		streams_each(p->doomed, at_doomed, &th);
+		streams_each(p->fate[FATE_DEAD], at_doomed, &th);
 	return th.error;
 }
 

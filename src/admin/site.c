@@ -12,7 +12,6 @@
 
 #include "admin/human.h"
 #include "admin/uids.h"
-#include "counters/fates.h"
 #include "banned.h"
 
 /* A little less than the letters' queue remembers: see queue/streams.h. */
@@ -66,15 +65,16 @@ sites_add(struct sites *st, const char *state_dir)
 static void
 drop(struct part *p)
 {
+	unsigned i;
+
 	if (p->c.head != NULL)
 		counters_fini(&p->c);
 	memset(&p->c, 0, sizeof(p->c));
 	stock_fini(&p->stock);
 	stock_fini(&p->dead);
 	streams_free(&p->bad);
-	streams_free(&p->left);
-	streams_free(&p->none);
-	streams_free(&p->doomed);
+	for (i = FATE_BEFORE; i < FATE_COUNT; i++)
+		streams_free(&p->fate[i]);
 }
 
 void
@@ -159,16 +159,13 @@ static void
 see_fate(void *arg, const struct fate_entry *e)
 {
 	struct part *p = arg;
-	uint64_t age = human_since(human_now(), e->noted_ns);
-	int r = 0;
+	uint32_t fate = e->fate;
+	int r;
 
-	if (e->fate != FATE_DEAD || age > DEAD_KNOWN)
-		r = streams_add(p->left, e->stream, e->from, e->to, false, 0);
-	else
-		r = streams_add(p->doomed, e->stream, e->from, e->to, false,
-		    0);
-	if (r == 0 && e->fate == FATE_BAD)
-		r = streams_add(p->none, e->stream, e->from, e->to, false, 0);
+	if (fate == FATE_DEAD &&
+	    human_since(human_now(), e->noted_ns) > DEAD_KNOWN)
+		fate = FATE_BEFORE;
+	r = streams_add(p->fate[fate], e->stream, e->from, e->to, false, 0);
 	if (r < 0)
 		p->fates_error = r;
 }
@@ -177,13 +174,11 @@ static int
 read_fates(struct part *p, struct env *env)
 {
 	char path[512];
-	int r;
+	unsigned i;
+	int r = 0;
 
-	r = streams_new(&p->left, env);
-	if (r == 0)
-		r = streams_new(&p->none, env);
-	if (r == 0)
-		r = streams_new(&p->doomed, env);
+	for (i = FATE_BEFORE; i < FATE_COUNT && r == 0; i++)
+		r = streams_new(&p->fate[i], env);
 	if (r < 0)
 		return r;
 	p->fates_error = 0;

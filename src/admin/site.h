@@ -11,6 +11,7 @@
 
 #include "admin/stock.h"
 #include "counters/counters.h"
+#include "counters/fates.h"
 
 #define SITES_MAX	16
 #define PARTS_MAX	(3 * SITES_MAX)
@@ -32,10 +33,9 @@ struct part {
 	struct streams	*bad;		/* ranges in quarantine */
 	struct stock	 dead;
 	int		 dead_error;
-	/* What it noted of what left: see counters/fates.h. */
-	struct streams	*left;		/* all but dead letters */
-	struct streams	*none;		/* of it, what is no record */
-	struct streams	*doomed;	/* dead letters of the last days */
+	/* What it noted of what left; dead letters of the last days only,
+	   older ones are of before. */
+	struct streams	*fate[FATE_COUNT];
 	uint64_t	 evicted;	/* streams it has no note of any more */
 	int		 fates_error;
 };

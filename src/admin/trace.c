@@ -70,6 +70,31 @@ say_lane(struct trace *t, const struct traced *rec)
 	return false;
 }
 
+/* Why it left as what it is not: a record delivered. */
+static const char *
+dropped(const struct part *p, const struct traced *rec)
+{
+	if (has(p->fate[FATE_AGED], rec))
+		return "dropped as too old, and counted";
+	if (has(p->fate[FATE_REFUSED], rec))
+		return "dropped, for no connection can carry it, and counted";
+	if (has(p->fate[FATE_BAD], rec))
+		return "done: no record can be made of it";
+	return NULL;
+}
+
+/* In its file of fates, if that is there and whole, everything is. */
+static bool
+is_noted(const struct part *p, const struct traced *rec)
+{
+	unsigned i;
+
+	for (i = FATE_BEFORE; i < FATE_COUNT; i++)
+		if (has(p->fate[i], rec))
+			return true;
+	return p->fates_error < 0 || p->evicted > 0;
+}
+
 /* What a station that exports has done with it. */
 static const char *
 fate(const struct part *p, const struct traced *rec)
@@ -80,6 +105,8 @@ fate(const struct part *p, const struct traced *rec)
 		return "done: in the local export";
 	if (!p->ends)
 		return "sent on and acknowledged";
+	if (!is_noted(p, rec))
+		return "done, but in no request that was answered";
 	return p->local ? "done, but not in the files of the export" :
 	    "done: answered by the backend";
 }
@@ -95,6 +122,8 @@ say_part(struct trace *t, const struct part *p, const struct traced *rec)
 		    "waits in the queue";
 	else if (bad)
 		what = "in quarantine: no record, kept as bytes";
+	else if (has(p->stock.streams, rec) && dropped(p, rec) != NULL)
+		what = dropped(p, rec);
 	else if (has(p->stock.streams, rec))
 		what = p->kind == PART_AGENT ?
 		    "was spilled, sent and acknowledged" : fate(p, rec);

@@ -577,6 +577,8 @@ def a_frame_a_backend_never_saw_is_named(w):
     log.log(6)
     wait_for('done', lambda: r.counters()['queue_done_records'] >= 6)
     missing('export', log, 3, a, r)
+    traced(log.uid(3), ['relay ', 'done, but in no request that was answered'], a, r)
+    traced(log.uid(2), ['relay ', 'done: answered by the backend'], a, r)
 
 
 @claim(part='planted')
@@ -734,6 +736,9 @@ def aged_records_do_not_hide_a_spilled_one_that_is_not_sent(w):
     r.start()
     wait_for('all is sent', lambda: a.counters()['queue_held_records'] == 0)
     one_of_the_last('spill -> relay', log, 4, a, r)
+    check('a trace says so of one', any(
+        'agent     ' in said and 'dropped as too old, and counted' in said
+        for said in (trace(log.uid(k), a, r)[1] for k in range(4))))
 
 
 @claim(part='planted', patient=True)
