@@ -2,10 +2,13 @@
 /*
  * priv.h - what the files of src/queue share, and nobody else sees
  *
- *   queue.c    the calls of queue.h, the timer, the gauges
+ *   queue.c    life, the timer, the gauges, what it knows
+ *   put.c      what is put: room, ranges, the group it is staged in
  *   write.c    groups: launch, write, sync, complete or fail
  *   segment.c  the list of segments; the janitor: spare, seal, unlink
- *   take.c     the read side and the window of frames taken
+ *   take.c     the calls of the consumer
+ *   reader.c   finds the next frame, and reads ahead
+ *   window.c   the frames the consumer has
  *   recover.c  from any directory to an open queue, with home.c (the
  *              directory), replay.c (the frames), look.c (touches nothing)
  *   feed.c     bytes of a file in a buffer that slides
@@ -280,17 +283,23 @@ bool	 queue_is_full_error(int res);
 void	 queue_trouble(struct queue *q, int *which, int error);
 char	*queue_path(const struct queue *q, char *path, const char *name);
 
+/* ---- put.c ---- */
+/* Empty again; keeps its memory. */
+void	 group_reset(struct group *g);
+/* -ENOMEM; -EAGAIN: not in this group. */
+int	 group_room(struct queue *q, struct group *g, size_t size);
+/* Appends; the group has the room. */
+void	 group_put(struct queue *q, struct group *g, const struct chunk *c,
+	    struct queue_put *put);
+void	 group_barrier(struct group *g, struct queue_put *put);
+/* Takes them out, linked. */
+struct queue_put *group_take_barriers(struct group *g);
+
 /* ---- write.c ---- */
 void	 writer_init(struct queue *q);
 void	 writer_go(struct queue *q);
 /* The janitor is done with the spare. */
 void	 writer_spare(struct queue *q);
-/* Appends; the group has the room. */
-void	 group_put(struct queue *q, struct group *g, const struct chunk *c,
-	    struct queue_put *put);
-void	 group_barrier(struct group *g, struct queue_put *put);
-/* -ENOMEM; -EAGAIN: not in this group. */
-int	 group_room(struct queue *q, struct group *g, size_t size);
 
 /* ---- segment.c ---- */
 void	 janitor_init(struct queue *q);
@@ -301,11 +310,22 @@ void	 segment_seal(struct queue *q);
 void	 segment_name(char name[32], uint64_t number);
 void	 segments_free(struct queue *q);
 uint64_t segments_bytes(const struct queue *q);
+/* This frame of it is with the consumer, or done. */
+void	 segment_unread_less(struct segment *seg, const struct frame *f);
 /* Frames of this range of seq have a durable commit. */
 void	 segments_committed(struct queue *q, uint64_t from, uint64_t to);
-uint32_t segment_bytes_conf(const struct queue *q);
 
-/* ---- take.c ---- */
+/* ---- window.c ---- */
+/* NULL: it is not in the window. */
+struct out *window_at(const struct queue *q, uint64_t seq);
+/* Room for seq; what lies between is no frame.  -EAGAIN: full; -ENOMEM. */
+int	 window_reach(struct queue *q, uint64_t seq);
+/* What is done at its beginning leaves it. */
+void	 window_pop(struct queue *q);
+/* Frames given back that the disk has no more are nobody's now. */
+void	 window_forget(struct queue *q, const struct segment *seg);
+
+/* ---- reader.c ---- */
 void	 reader_init(struct queue *q);
 void	 reader_fini(struct queue *q);
 /* Looks for the next frame, as far as it goes without I/O. */

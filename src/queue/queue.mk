@@ -7,14 +7,15 @@ libparts_a_SOURCES += \
 	src/queue/look.c src/queue/look.h \
 	src/queue/ledger.c src/queue/ledger.h \
 	src/queue/quarantine.c src/queue/quarantine.h \
+	src/queue/put.c \
 	src/queue/queue.c src/queue/queue.h \
 	src/queue/ranges.c src/queue/ranges.h \
 	src/queue/home.c src/queue/recover.c src/queue/recover.h \
-	src/queue/replay.c \
+	src/queue/reader.c src/queue/replay.c \
 	src/queue/scan.c src/queue/scan.h \
 	src/queue/segment.c \
 	src/queue/streams.c src/queue/streams.h \
-	src/queue/take.c \
+	src/queue/take.c src/queue/window.c \
 	src/queue/write.c
 
 check_PROGRAMS += tests/test_frame tests/test_streams tests/test_queue \

@@ -101,6 +101,15 @@ segments_bytes(const struct queue *q)
 }
 
 void
+segment_unread_less(struct segment *seg, const struct frame *f)
+{
+	must(seg->unread.frames > 0);
+	seg->unread.frames--;
+	seg->unread.records -= f->records;
+	seg->unread_bytes -= f->body.n;
+}
+
+void
 segments_committed(struct queue *q, uint64_t from, uint64_t to)
 {
 	struct segment *seg;

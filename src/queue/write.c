@@ -7,22 +7,12 @@
 
 #include "banned.h"
 
-#define GROUP_MIN	(64u << 10)
-#define GROUP_HEADS	(16u << 10)	/* so that 2 x 1 MiB fit 2 MiB */
-
 static void	 writer_done(struct op *op);
 
 static uint64_t
 round_block(uint64_t n)
 {
 	return (n + FRAME_BLOCK - 1) & ~(uint64_t)(FRAME_BLOCK - 1);
-}
-
-static void
-group_reset(struct group *g)
-{
-	*g = (struct group){ .mem = g->mem };
-	g->tail = &g->puts;
 }
 
 void
@@ -34,77 +24,7 @@ writer_init(struct queue *q)
 	q->fill = &q->group[0];
 }
 
-/* ---- filling a group ---- */
-
-int
-group_room(struct queue *q, struct group *g, size_t size)
-{
-	size_t need = g->len + size + COMMIT_ROOM + FRAME_BLOCK;
-	size_t cap = q->conf.staging_bytes / 2 + GROUP_HEADS;
-
-	if (g->len > 0)
-		return need <= g->mem.cap ? 0 : -EAGAIN;
-	if (cap < GROUP_MIN)
-		cap = GROUP_MIN;
-	return pages_grow(&g->mem, need > cap ? need : cap, 0);
-}
-
-static void
-group_link(struct group *g, struct queue_put *put)
-{
-	put->next = NULL;
-	*g->tail = put;
-	g->tail = &put->next;
-}
-
-void
-group_put(struct queue *q, struct group *g, const struct chunk *c,
-    struct queue_put *put)
-{
-	size_t len = chunk_body_len(c);
-	struct frame f = {
-		.kind = FRAME_DATA, .signal = c->signal,
-		.encoding = c->encoding, .flags = c->flags,
-		.records = c->records, .seq = q->seq, .from = c->from,
-		.to = c->to, .taken_ns = c->taken_ns,
-		.identity = c->identity, .body = bytes_of(NULL, len),
-	};
-	uint8_t *p;
-
-	memcpy(f.stream, c->stream, STREAM_ID_LEN);
-	p = frame_put(g->mem.p + g->len, &f);
-	if (c->body[0].n > 0)
-		memcpy(p, c->body[0].p, c->body[0].n);
-	if (c->body[1].n > 0)
-		memcpy(p + c->body[0].n, c->body[1].p, c->body[1].n);
-	g->len += frame_size(c->identity.n, len);
-	must(g->len + COMMIT_ROOM <= g->mem.cap);
-	if (g->put.frames == 0) {
-		g->first_seq = q->seq;
-		g->first_ns = c->taken_ns;
-	}
-	g->put.frames++;
-	g->put.records += c->records;
-	g->body_bytes += len;
-	q->held.frames++;
-	q->held.records += c->records;
-	q->held_bytes += len;
-	put->seq = q->seq++;
-	memcpy(put->stream, c->stream, STREAM_ID_LEN);
-	put->from = c->from;
-	put->to = c->to;
-	group_link(g, put);
-}
-
-void
-group_barrier(struct group *g, struct queue_put *put)
-{
-	put->seq = 0;
-	put->from = put->to = 0;
-	memset(put->stream, 0, STREAM_ID_LEN);
-	g->barriers = true;
-	group_link(g, put);
-}
+/* ---- sealing a group ---- */
 
 /* The frames of a group follow each other; its end is zeros. */
 static void
@@ -353,28 +273,6 @@ take_back(struct queue *q, struct group *g)
 	(void)ranges_add(&q->done, q->env, g->first_seq, q->settled);
 }
 
-static struct queue_put *
-take_barriers(struct group *g)
-{
-	struct queue_put *put, *next, *ret = NULL, **tail = &ret;
-
-	put = g->puts;
-	g->puts = NULL;
-	g->tail = &g->puts;
-	g->barriers = false;
-	for (; put != NULL; put = next) {
-		next = put->next;
-		if (put->from != put->to || !stream_is_none(put->stream)) {
-			group_link(g, put);
-			continue;
-		}
-		put->next = NULL;
-		*tail = put;
-		tail = &put->next;
-	}
-	return ret;
-}
-
 /* Nothing more is written to a file that failed once. */
 static void
 give_up_segment(struct queue *q)
@@ -417,7 +315,7 @@ group_failed(struct queue *q, int res)
 	env_free(q->env, w->seg);
 	w->seg = NULL;
 	take_back(q, g);
-	barriers = take_barriers(q->fill);
+	barriers = group_take_barriers(q->fill);
 	/* Without memory these are delivered again after a crash. */
 	(void)ranges_merge(&q->fresh, q->env, &q->flying);
 	ranges_clear(&q->flying);
