@@ -2,11 +2,12 @@
 /*
  * test_queue_chaos.c - the promise of queue.h under everything at once:
  * any order of completions, faults, ends at any moment, a consumer that
- * commits and rewinds as it likes.  A seed is a child process with lives of
+ * commits, rewinds and returns from an outage as it likes.  A seed is a child process with lives of
  * its own; SEED=n runs that one, SEEDS=n so many.
  *
  * The oracle: what was reported durable and not committed comes again, no
- * bytes of a stream come under two sequence numbers, the books balance.
+ * bytes of a stream come under two sequence numbers, what is with the consumer
+ * or done does not come, each of two flows ascends, the books balance.
  */
 
 #include <check.h>
@@ -15,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -43,6 +45,8 @@ struct unit {
 	bool		 durable;	/* it was said */
 	bool		 committed;
 	bool		 came;		/* since the start of this life */
+	uint64_t	 done_life;	/* it was committed in, and under */
+	uint64_t	 done_seq;
 	uint64_t	 seq;		/* it came under, plus 1; 0: none */
 };
 
@@ -59,7 +63,10 @@ static uint64_t lost, damaged;		/* by all lives */
 static struct unit unit[UNITS_MAX];
 static uint32_t units;
 static uint64_t lane_pos[LANES];
-static uint64_t held[64], last_seq;
+static uint64_t held[64], last_seq[2];	/* by flow, plus 1 */
+static bool two;			/* the last one was of the fresh flow */
+/* Of all children: beginnings of two flows, takes of the fresh one. */
+static struct tried { uint64_t returns, fresh, switches; } *tried;
 static unsigned held_n, barriers_out;
 static uint8_t blob[QUEUE_TAKE_MAX], out[QUEUE_TAKE_MAX];
 
@@ -301,17 +308,32 @@ came(const struct chunk *c, uint64_t seq)
 static bool
 take(void)
 {
+	enum queue_flow flow;
 	struct chunk c;
 	uint64_t seq;
+	uint32_t i;
 
+	if (dice(2) == 0)
+		(void)queue_turn(q);
+	flow = queue_flow(q);
 	if (held_n == sizeof(held) / sizeof(held[0]) ||
 	    queue_take(q, out, sizeof(out), &c, &seq) < 0)
 		return false;
-	if (last_seq != 0 && seq < last_seq)
-		broken("%llu after %llu", (unsigned long long)seq,
-		    (unsigned long long)last_seq - 1);
-	last_seq = seq + 1;
-	(void)came(&c, seq);
+	if (seq < last_seq[flow])
+		broken("%llu after %llu of flow %u", (unsigned long long)seq,
+		    (unsigned long long)last_seq[flow] - 1, (unsigned)flow);
+	last_seq[flow] = seq + 1;
+	for (i = 0; i < held_n; i++)
+		if (held[i] == seq)
+			broken("%llu is held and comes",
+			    (unsigned long long)seq);
+	i = came(&c, seq);
+	if (i != NONE && unit[i].done_life == life &&
+	    unit[i].done_seq == seq)
+		broken("%llu is done and comes", (unsigned long long)seq);
+	tried->fresh += flow == QUEUE_FRESH;
+	tried->switches += two != (flow == QUEUE_FRESH);
+	two = flow == QUEUE_FRESH;
 	held[held_n++] = seq;
 	return true;
 }
@@ -322,8 +344,11 @@ commit(unsigned k)
 	uint32_t i = *of_seq(held[k]);
 
 	queue_commit(q, held[k]);
-	if (i != 0)
+	if (i != 0) {
 		unit[i - 1].committed = true;
+		unit[i - 1].done_life = life;
+		unit[i - 1].done_seq = held[k];
+	}
 	memmove(&held[k], &held[k + 1], (--held_n - k) * sizeof(held[0]));
 }
 
@@ -338,12 +363,19 @@ consume(void)
 		commit(dice(2) == 0 ? 0 : dice(held_n));
 	if (dice(30) == 0) {
 		queue_rewind(q);
-		last_seq = 0;
+		last_seq[0] = last_seq[1] = 0;
 		/* An answer that was on its way may still come. */
 		if (held_n > 0 && dice(2) == 0)
 			commit(dice(held_n));
 		held_n = 0;
 	}
+	/* A minute away, sometimes, and then it is back. */
+	if (dice(15) == 0) {
+		fileloop_pass(l, 61000 * MS);
+		queue_return(q);
+	}
+	if (dice(10) == 0)
+		queue_return(q);
 }
 
 /* ---- lives ---- */
@@ -405,6 +437,7 @@ note_damage(void)
 	lost += ctr_get(&env.ctr, CTR_queue_lost_frames);
 	damaged += ctr_get(&env.ctr, CTR_queue_quarantined_frames);
 	damaged += ctr_get(&env.ctr, CTR_queue_unread_segments);
+	tried->returns += ctr_get(&env.ctr, CTR_queue_returns);
 }
 
 /* The process, or with it the machine, is gone. */
@@ -465,7 +498,8 @@ start(void)
 
 	life++;
 	held_n = 0;
-	last_seq = 0;
+	last_seq[0] = last_seq[1] = 0;
+	two = false;
 	for (i = 0; i < units; i++)
 		unit[i].came = false;
 	for (tries = 0; ; tries++) {
@@ -690,6 +724,15 @@ START_TEST(what_is_durable_comes_and_nothing_comes_twice)
 	for (n = first; n < last; n++)
 		bad += !seed_passes(n);
 	ck_assert_uint_eq(bad, 0);
+	(void)printf("returns %llu, fresh takes %llu, changes %llu\n",
+	    (unsigned long long)tried->returns,
+	    (unsigned long long)tried->fresh,
+	    (unsigned long long)tried->switches);
+	if (last - first < 100)
+		return;
+	ck_assert_uint_gt(tried->returns, last - first);
+	ck_assert_uint_gt(tried->fresh, last - first);
+	ck_assert_uint_gt(tried->switches, last - first);
 }
 END_TEST
 
@@ -712,6 +755,10 @@ main(void)
 	SRunner *sr;
 	int failed;
 
+	tried = mmap(NULL, sizeof(*tried), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tried == MAP_FAILED)
+		return 1;
 	tcase_set_timeout(t, 3600);
 	tcase_add_test(t, what_is_durable_comes_and_nothing_comes_twice);
 	tcase_add_test(t, seeds_that_found_a_fault_find_it_no_more);

@@ -135,22 +135,31 @@ fill_from(struct batch *b, const struct source *s, size_t bytes)
 	return (int)b->frame_n;
 }
 
+struct of_queue {
+	struct queue	*queue;
+	enum queue_flow	 flow;
+};
+
 static size_t
-peek_queue(const void *q)
+peek_queue(const void *from)
 {
-	return queue_peek(q);
+	const struct of_queue *q = from;
+
+	return queue_peek(q->queue);
 }
 
 static int
-take_queue(void *q, void *buf, size_t cap, struct chunk *ret,
+take_queue(void *from, void *buf, size_t cap, struct chunk *ret,
     uint64_t *ret_seq)
 {
-	int r;
+	const struct of_queue *q = from;
+	int r = -EAGAIN;
 
-	r = queue_take(q, buf, cap, ret, ret_seq);
+	if (queue_flow(q->queue) == q->flow)
+		r = queue_take(q->queue, buf, cap, ret, ret_seq);
 	while (r >= 0 && PLANTED(drop_fill)) {
-		queue_commit(q, *ret_seq);
-		r = queue_take(q, buf, cap, ret, ret_seq);
+		queue_commit(q->queue, *ret_seq);
+		r = queue_take(q->queue, buf, cap, ret, ret_seq);
 	}
 	return r;
 }
@@ -158,7 +167,8 @@ take_queue(void *q, void *buf, size_t cap, struct chunk *ret,
 int
 batch_fill(struct batch *b, struct queue *q, size_t bytes)
 {
-	const struct source s = { q, peek_queue, take_queue };
+	struct of_queue of = { q, queue_turn(q) };
+	const struct source s = { &of, peek_queue, take_queue };
 
 	return fill_from(b, &s, bytes);
 }

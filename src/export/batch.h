@@ -62,8 +62,8 @@ void	 batch_fini(struct batch *b);
 void	 batch_trim(struct batch *b);
 
 /*
- * Takes frames off the queue until about bytes are there, it has no more, or
- * one must go alone.  Returns how many; -ENOMEM.
+ * Takes frames of the flow of the queue whose turn it is until about bytes are
+ * there, it has no more, or one must go alone.  Returns how many; -ENOMEM.
  */
 int	 batch_fill(struct batch *b, struct queue *q, size_t bytes);
 /* The same of the letters wanted; each frame is one record. */

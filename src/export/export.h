@@ -17,7 +17,10 @@
  *     '------ all ranges delivered, frames committed -> hold: READY, probe
  *
  * At most requests_max batches are in memory, so an outage holds at most
- * those; everything else stays in the queue.
+ * those; everything else stays in the queue.  With the first success after it
+ * what is fresh goes beside the backlog (queue_return()); a request is of one
+ * of the two flows, so what a backend has against old records does not hold
+ * up the new ones.
  */
 #ifndef EMPLOG_EXPORT_H
 #define EMPLOG_EXPORT_H

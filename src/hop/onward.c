@@ -95,9 +95,11 @@ static bool
 send_next(struct onward *o)
 {
 	struct flight *f = free_flight(o);
-	size_t need = queue_peek(o->queue);
+	size_t need;
 	int r;
 
+	(void)queue_turn(o->queue);
+	need = queue_peek(o->queue);
 	if (f == NULL || need == 0 || sender_room(o->sender) == 0)
 		return false;
 	f->buf = env_alloc(o->env, need);
@@ -136,6 +138,7 @@ onward_go(struct onward *o)
 		o->rewind = false;
 		queue_rewind(o->queue);
 	}
+	queue_return(o->queue);
 	while (send_next(o))
 		continue;
 }

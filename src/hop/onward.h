@@ -4,7 +4,9 @@
  *
  * What:     takes frames while the sender has room, keeps each until it is
  *           acknowledged, commits it.  After a lost connection the queue is
- *           rewound: what was not acknowledged is sent again, in order.
+ *           rewound: what was not acknowledged is sent again, in order.  When
+ *           there is a connection and the queue has a backlog, what is fresh
+ *           goes beside it (queue_return()).
  * Used by:  roles/relay.c (relay.next).
  * Bounds:   ONWARD_MAX frames in flight, and what the sender allows.
  */

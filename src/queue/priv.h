@@ -8,13 +8,14 @@
  *   segment.c  the list of segments; the janitor: spare, seal, unlink
  *   take.c     the calls of the consumer
  *   reader.c   finds the next frame, and reads ahead
- *   window.c   the frames the consumer has
+ *   flow.c     one flow of frames, or two beside each other
  *   recover.c  from any directory to an open queue, with home.c (the
  *              directory), replay.c (the frames), look.c (touches nothing)
  *   feed.c     bytes of a file in a buffer that slides
+ * With their own contracts: frame, ledger, ranges, scan, streams, window.
  *
- * Three machines run side by side, each with one op: writer, janitor,
- * reader.  They meet only in the fields below.
+ * Machines run side by side, each with one op: writer, janitor, and a reader
+ * for each flow.  They meet only in the fields below.
  *
  *   put -> fill ==launch==> fly --write, sync--> segment.durable -> reader
  *   commit -> fresh ==launch==> flying --sync--> segment.live falls
@@ -33,12 +34,12 @@
 #include "queue/ranges.h"
 #include "queue/scan.h"
 #include "queue/streams.h"
+#include "queue/window.h"
 
 #define QUEUE_MAGIC	0x51554555U
 #define WRITE_MAX	(1u << 20)	/* one write */
 #define COMMIT_ROOM	FRAME_BLOCK	/* kept free in each group */
 #define COMMIT_RANGES	((COMMIT_ROOM - FRAME_HEAD - LEDGER_HEAD) / 16)
-#define WINDOW_MAX	262144u		/* frames taken past one not done */
 #define SECOND_NS	1000000000ull
 #define PATH_ROOM	96		/* for a name behind dir */
 
@@ -157,25 +158,6 @@ struct janitor {
 	char		*path2;
 };
 
-/* A frame the consumer has. */
-enum out_state { OUT_NONE, OUT_TAKEN, OUT_REWOUND, OUT_DONE };
-struct out {
-	struct segment	*seg;
-	uint64_t	 taken_ns;
-	uint64_t	 off;
-	uint32_t	 records;
-	uint32_t	 body_len;
-	uint32_t	 state;
-};
-
-struct window {
-	struct out	*v;		/* a ring, cap a power of two */
-	uint32_t	 cap;
-	uint32_t	 head;
-	uint32_t	 n;
-	uint64_t	 base;		/* seq of the first */
-};
-
 struct reader {
 	struct op	 op;		/* open, read, close */
 	struct segment	*seg;
@@ -189,9 +171,27 @@ struct reader {
 	bool		 ready;		/* head is the frame at off */
 	bool		 dropped;	/* ready, but its bytes were given back */
 	struct frame	 head;
-	uint64_t	 used_ns;	/* last take */
 	char		*path;
 };
+
+/* Frames that are taken in order: all there are, or a part of them. */
+struct flow {
+	struct queue	*q;
+	struct reader	 r;
+	struct window	 win;
+	uint64_t	 take_seq;	/* frames below it were looked at */
+	int64_t		 left;		/* bytes of its turn */
+};
+
+/* Where one flow ends and the other begins. */
+struct split {
+	uint64_t	 seq;		/* the first of the other */
+	uint64_t	 number;	/* of the segment */
+	uint64_t	 off;
+};
+
+/* All frames below seq were durable at that time. */
+struct mark { uint64_t seq, ns; };
 
 struct look;
 struct recover;
@@ -230,9 +230,15 @@ struct queue {
 	struct group	*fill;
 	struct writer	 w;
 	struct janitor	 j;
-	struct reader	 r;
-	struct window	 win;
-	uint64_t	 take_seq;	/* frames below it were looked at */
+	struct flow	 flow[2];
+	struct flow	*back;		/* all frames, or what waited */
+	struct flow	*front;		/* what is fresh, NULL: one flow */
+	struct flow	*turn;		/* of the next take, see flow.c */
+	struct split	 split;		/* while there are two */
+	struct tally	 waiting;	/* held, before the split */
+	struct mark	 mark[2];	/* the older one first */
+	uint64_t	 durable_ns;	/* of the last frames */
+	uint64_t	 open_seq;	/* frames below were there at start */
 	struct recover	*rec;
 	struct look	*look;		/* not NULL: nothing is touched */
 
@@ -315,26 +321,41 @@ void	 segment_unread_less(struct segment *seg, const struct frame *f);
 /* Frames of this range of seq have a durable commit. */
 void	 segments_committed(struct queue *q, uint64_t from, uint64_t to);
 
-/* ---- window.c ---- */
-/* NULL: it is not in the window. */
-struct out *window_at(const struct queue *q, uint64_t seq);
-/* Room for seq; what lies between is no frame.  -EAGAIN: full; -ENOMEM. */
-int	 window_reach(struct queue *q, uint64_t seq);
-/* What is done at its beginning leaves it. */
-void	 window_pop(struct queue *q);
-/* Frames given back that the disk has no more are nobody's now. */
-void	 window_forget(struct queue *q, const struct segment *seg);
-
 /* ---- reader.c ---- */
-void	 reader_init(struct queue *q);
-void	 reader_fini(struct queue *q);
-/* Looks for the next frame, as far as it goes without I/O. */
+void	 reader_init(struct flow *fl);
+void	 reader_fini(struct flow *fl);
+/* Looks for the next frames, as far as it goes without I/O. */
 void	 reader_go(struct queue *q);
 /* A durable group's memory becomes the read-ahead of a reader at its end. */
 void	 reader_lend(struct queue *q, struct group *g, struct segment *seg,
 	    uint64_t off);
 void	 reader_trim(struct queue *q);
+/* True when nothing of them is open. */
 bool	 reader_close(struct queue *q);
+bool	 reader_is_at(const struct queue *q, const struct segment *seg);
+/* What it should have had and did not show is lost, and its file kept. */
+void	 reader_lost(struct queue *q, struct segment *seg);
+
+/* ---- flow.c ---- */
+void	 flow_init(struct queue *q);
+void	 flow_fini(struct queue *q);
+/* A frame can be taken, of any flow. */
+bool	 flow_ready(const struct queue *q);
+/* Whose frame queue_take() gives next, NULL: none. */
+struct flow *flow_next(const struct queue *q);
+/* It gave this frame. */
+void	 flow_spent(struct queue *q, struct flow *fl, uint64_t bytes);
+/* The window that has it, NULL: none. */
+struct window *flow_window(struct queue *q, uint64_t seq);
+/* With the consumer, or done. */
+bool	 flow_has(struct queue *q, uint64_t seq);
+/* Nothing more of this flow comes: it is at the split. */
+bool	 flow_is_over(const struct queue *q, const struct flow *fl);
+/* One flow again, when the back one is over. */
+void	 flow_join(struct queue *q);
+/* Frames became durable. */
+void	 flow_mark(struct queue *q);
+uint64_t flow_oldest_ns(const struct queue *q);
 
 /* ---- recover.c ---- */
 int	 recover_start(struct queue *q);

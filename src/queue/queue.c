@@ -105,7 +105,7 @@ trim(struct queue *q)
 static void
 probe(struct queue *q, uint64_t now)
 {
-	bool was_full = q->j.spare == SPARE_FAILED, was_ready = q->r.ready;
+	bool was_full = q->j.spare == SPARE_FAILED, was_ready = flow_ready(q);
 
 	if (now >= q->sick_until)
 		q->sick_until = 0;
@@ -113,7 +113,7 @@ probe(struct queue *q, uint64_t now)
 		q->j.spare = SPARE_NONE;
 	reader_go(q);
 	if ((q->refused && !was_full) || q->tell ||
-	    (q->r.ready && !was_ready))
+	    (flow_ready(q) && !was_ready))
 		queue_notify(q);
 	janitor_go(q);
 }
@@ -214,6 +214,8 @@ queue_gauges(struct queue *q)
 	ctr_set(c, CTR_queue_held_records, q->held.records);
 	ctr_set(c, CTR_queue_held_bytes, q->held_bytes);
 	ctr_set(c, CTR_queue_oldest_ns, queue_oldest_ns(q));
+	ctr_set(c, CTR_queue_backlog_records,
+	    q->front == NULL ? 0 : q->waiting.records);
 }
 
 /* ---- life ---- */
@@ -251,9 +253,11 @@ alloc_paths(struct queue *q)
 	q->j.path2 = env_alloc(q->env, n);
 	q->w.path = env_alloc(q->env, n);
 	q->w.path2 = env_alloc(q->env, n);
-	q->r.path = env_alloc(q->env, n);
+	q->flow[0].r.path = env_alloc(q->env, n);
+	q->flow[1].r.path = env_alloc(q->env, n);
 	return q->j.path == NULL || q->j.path2 == NULL ||
-	    q->w.path == NULL || q->w.path2 == NULL || q->r.path == NULL ?
+	    q->w.path == NULL || q->w.path2 == NULL ||
+	    q->flow[0].r.path == NULL || q->flow[1].r.path == NULL ?
 	    -ENOMEM : 0;
 }
 
@@ -274,7 +278,7 @@ queue_new(struct queue **ret_q, struct env *env, const struct queue_conf *conf)
 	op_init(&q->timer, timer_done, q);
 	writer_init(q);
 	janitor_init(q);
-	reader_init(q);
+	flow_init(q);
 	r = alloc_paths(q);
 	if (r == 0)
 		r = streams_new(&q->streams, env);
@@ -335,11 +339,12 @@ queue_opened(struct queue *q, int res)
 	}
 	q->opened = NULL;
 	q->open = true;
+	q->open_seq = q->settled;
 	reader_go(q);
 	queue_gauges(q);
 	queue_timer(q);
 	opened(q->opened_arg, 0);
-	if (q->r.ready)
+	if (flow_ready(q))
 		queue_notify(q);
 }
 
@@ -413,10 +418,10 @@ queue_free(struct queue **qp)
 	if (q == NULL)
 		return;
 	queue_check(q);
-	must(op_idle(&q->w.op) && op_idle(&q->j.op) && op_idle(&q->r.op));
+	must(op_idle(&q->w.op) && op_idle(&q->j.op));
 	must(op_idle(&q->timer) && op_idle(&q->kick) && q->rec == NULL);
 	must(q->dirfd < 0 && q->lock_fd < 0);
-	reader_fini(q);
+	flow_fini(q);
 	segments_free(q);
 	ranges_fini(&q->done, q->env);
 	ranges_fini(&q->fresh, q->env);
@@ -446,6 +451,10 @@ queue_frame_done(struct queue *q, struct segment *seg, uint64_t seq,
 	q->held.frames--;
 	q->held.records -= records;
 	q->held_bytes -= body_len;
+	if (q->front != NULL && seq < q->split.seq) {
+		q->waiting.frames--;
+		q->waiting.records -= records;
+	}
 	why->frames++;
 	why->records += records;
 	/* Without memory to note it, it is delivered again after a crash. */
@@ -517,13 +526,14 @@ queue_bytes(const struct queue *q)
 uint64_t
 queue_oldest_ns(const struct queue *q)
 {
+	uint64_t at;
+
 	queue_check(q);
 	if (q->held.frames == 0)
 		return 0;
-	if (q->win.n > 0)
-		return q->win.v[q->win.head].taken_ns;
-	if (q->r.ready)
-		return q->r.head.taken_ns;
+	at = flow_oldest_ns(q);
+	if (at != 0)
+		return at;
 	if (q->w.fly != NULL && q->w.fly->put.frames > 0)
 		return q->w.fly->first_ns;
 	if (q->fill->put.frames > 0)

@@ -30,10 +30,19 @@
  *   queue_commit(seq) --> commit frame (with the next group, or within
  *                          commit_ms when nothing else is written)
  *
+ * Two flows: after an outage what is fresh goes beside what waited, so that
+ * it is seen at once and not behind days of backlog.
+ *
+ *   queue_return()     |==== backlog ====>|==== fresh ====>
+ *                      ^ oldest untaken   ^ durable then   ^ newest
+ *     The backlog ends where the fresh flow began; then there is one again.
+ *     Nothing of this is on disk: commits are ranges of seq, in any order.
+ *
  * Invariants
  *   1. seq grows by one per data frame and never repeats in a directory.
- *   2. Frames are taken in seq order; queue_rewind() starts again at the
- *      oldest one not committed.
+ *   2. Frames of a flow are taken in seq order, of two by turns, each frame
+ *      once; queue_rewind() starts each flow again at its oldest one taken
+ *      and not committed.  Without queue_return() there is one flow.
  *   3. streams (its table) holds exactly the ranges of frames put or found
  *      on disk, durable or on their way; a failed group takes its back.
  */
@@ -119,6 +128,22 @@ int	 queue_take(struct queue *q, void *buf, size_t cap,
 	    struct chunk *ret, uint64_t *ret_seq);
 /* Bytes queue_take() needs for the next frame, 0: none is ready. */
 size_t	 queue_peek(const struct queue *q);
+/*
+ * The consumer gets through: if the next frame has waited here for a minute,
+ * what is durable from now on becomes a flow of its own, taken beside the
+ * backlog until that is done; if the fresh flow itself has waited so long,
+ * it is backlog too and a new one begins.  Else nothing happens.
+ */
+void	 queue_return(struct queue *q);
+/* Which flow the next frame is of; QUEUE_BACKLOG while there is one. */
+enum queue_flow { QUEUE_BACKLOG, QUEUE_FRESH };
+enum queue_flow queue_flow(const struct queue *q);
+/*
+ * Gives the turn to the flow that is behind, by bytes, half and half while
+ * both have something; the other one is taken from when it has none.  Before
+ * each request or frame; without it the turn stays where it is.
+ */
+enum queue_flow queue_turn(struct queue *q);
 /* The consumer is finished with a frame it took. */
 void	 queue_commit(struct queue *q, uint64_t seq);
 /* Every queue_commit() so far is on disk. */

@@ -2,7 +2,7 @@
 # queue.mk - what src/queue adds to the build
 
 libparts_a_SOURCES += \
-	src/queue/feed.c src/queue/priv.h \
+	src/queue/feed.c src/queue/flow.c src/queue/priv.h \
 	src/queue/frame.c src/queue/frame.h \
 	src/queue/look.c src/queue/look.h \
 	src/queue/ledger.c src/queue/ledger.h \
@@ -15,7 +15,7 @@ libparts_a_SOURCES += \
 	src/queue/scan.c src/queue/scan.h \
 	src/queue/segment.c \
 	src/queue/streams.c src/queue/streams.h \
-	src/queue/take.c src/queue/window.c \
+	src/queue/take.c src/queue/window.c src/queue/window.h \
 	src/queue/write.c
 
 check_PROGRAMS += tests/test_frame tests/test_streams tests/test_queue \

@@ -15,19 +15,18 @@
 static void	 reader_done(struct op *op);
 
 void
-reader_init(struct queue *q)
+reader_init(struct flow *fl)
 {
-	op_init(&q->r.op, reader_done, q);
-	q->r.fd = -1;
+	op_init(&fl->r.op, reader_done, fl);
+	fl->r.fd = -1;
 }
 
 void
-reader_fini(struct queue *q)
+reader_fini(struct flow *fl)
 {
-	must(q->r.fd < 0);
-	pages_free(&q->r.feed.mem);
-	env_free(q->env, q->r.path);
-	env_free(q->env, q->win.v);
+	must(fl->r.fd < 0);
+	pages_free(&fl->r.feed.mem);
+	env_free(fl->q->env, fl->r.path);
 }
 
 /* ---- finding the next frame ---- */
@@ -54,12 +53,13 @@ is_aged(const struct queue *q, const struct frame *f)
 static void
 drop_aged(struct queue *q, struct segment *seg, const struct frame *f)
 {
-	struct out *o = window_at(q, f->seq);
+	struct window *w = flow_window(q, f->seq);
 
 	segment_unread_less(seg, f);
-	if (o != NULL)
-		o->state = OUT_DONE;
-	window_pop(q);
+	if (w != NULL) {
+		window_at(w, f->seq)->state = OUT_DONE;
+		window_pop(w);
+	}
 	ctr_add(&q->env->ctr, CTR_queue_dropped_age_records, f->records);
 	fates_note(q->env->fates, f->stream, f->from, f->to, FATE_AGED,
 	    loop_wall(q->env->loop));
@@ -67,26 +67,22 @@ drop_aged(struct queue *q, struct segment *seg, const struct frame *f)
 	    &q->ledger.aged);
 }
 
-/* Not for the consumer: done, void, or seen in another copy. */
+/* Not for the consumer: done, void, with it, or seen in another copy. */
 static bool
-is_passed(const struct queue *q, const struct frame *f)
+is_passed(struct queue *q, const struct flow *fl, const struct frame *f)
 {
-	const struct out *o = window_at(q, f->seq);
-
-	return f->kind != FRAME_DATA || f->seq < q->take_seq ||
-	    f->seq >= SEQ_MAX ||
-	    ranges_has(&q->done, f->seq) ||
-	    ranges_has(&q->r.seg->copies, f->seq) ||
-	    (o != NULL && o->state == OUT_DONE);
+	return f->kind != FRAME_DATA || f->seq < fl->take_seq ||
+	    f->seq >= SEQ_MAX || ranges_has(&q->done, f->seq) ||
+	    ranges_has(&fl->r.seg->copies, f->seq) || flow_has(q, f->seq);
 }
 
 /* True when it is the next to be taken. */
 static bool
-look_at(struct queue *q, const struct frame *f)
+look_at(struct queue *q, struct flow *fl, const struct frame *f)
 {
-	struct reader *r = &q->r;
+	struct reader *r = &fl->r;
 
-	if (!is_passed(q, f)) {
+	if (!is_passed(q, fl, f)) {
 		if (!is_aged(q, f)) {
 			r->ready = true;
 			r->head = *f;
@@ -102,14 +98,19 @@ look_at(struct queue *q, const struct frame *f)
  * The end of a segment: what it should have had and did not show is lost,
  * and its file will be kept.
  */
-static void
-count_lost(struct queue *q, struct segment *seg)
+void
+reader_lost(struct queue *q, struct segment *seg)
 {
 	struct tally n = seg->unread;
 
 	if (n.frames == 0)
 		return;
-	window_forget(q, seg);
+	window_forget(&q->flow[0].win, seg);
+	window_forget(&q->flow[1].win, seg);
+	if (q->front != NULL && seg->first_seq < q->split.seq) {
+		q->waiting.frames -= n.frames;
+		q->waiting.records -= n.records;
+	}
 	seg->rotten = true;
 	seg->live -= n.frames < seg->live ? n.frames : seg->live;
 	seg->held.frames -= n.frames;
@@ -134,10 +135,14 @@ staying(struct segment *seg)
 	return seg;
 }
 
+/*
+ * The segment of the split is left by the front flow while the back one has
+ * still to come: what it lost is counted when there is one flow again.
+ */
 static bool
-next_segment(struct queue *q)
+next_segment(struct queue *q, struct flow *fl)
 {
-	struct reader *r = &q->r;
+	struct reader *r = &fl->r;
 	struct segment *next;
 
 	if (r->seg == NULL) {
@@ -145,7 +150,8 @@ next_segment(struct queue *q)
 	} else {
 		if (r->off < r->seg->durable || !r->seg->sealed)
 			return r->off < r->seg->durable;
-		count_lost(q, r->seg);
+		if (fl != q->front || r->seg->first_seq >= q->split.seq)
+			reader_lost(q, r->seg);
 		next = staying(r->seg->next);
 	}
 	if (next == NULL)
@@ -156,15 +162,20 @@ next_segment(struct queue *q)
 }
 
 static void
-read_on(struct queue *q, size_t need)
+close_file(struct queue *q, struct reader *r)
 {
-	struct reader *r = &q->r;
+	loop_close(q->env->loop, &r->op, r->fd);
+	r->fd = -1;
+	r->closing = true;
+}
+
+static void
+read_on(struct queue *q, struct reader *r, size_t need)
+{
 	char name[32];
 
 	if (r->fd >= 0 && r->fd_seg != r->seg) {
-		loop_close(q->env->loop, &r->op, r->fd);
-		r->fd = -1;
-		r->closing = true;
+		close_file(q, r);
 		return;
 	}
 	if (r->fd < 0) {
@@ -188,9 +199,9 @@ read_on(struct queue *q, size_t need)
 }
 
 static bool
-one_step(struct queue *q)
+one_step(struct queue *q, struct flow *fl)
 {
-	struct reader *r = &q->r;
+	struct reader *r = &fl->r;
 	struct segment *seg = r->seg;
 	struct bytes b = bytes_of(NULL, 0);
 	struct scan s;
@@ -201,9 +212,9 @@ one_step(struct queue *q)
 	    seg->generation, &s);
 	switch (s.kind) {
 	case SCAN_FRAME:
-		return !look_at(q, &s.frame);
+		return !look_at(q, fl, &s.frame);
 	case SCAN_MORE:
-		read_on(q, s.len);
+		read_on(q, r, s.len);
 		return false;
 	case SCAN_DAMAGE:
 		seg->rotten = seg->rotten || !seg->quarantined;
@@ -215,84 +226,109 @@ one_step(struct queue *q)
 	return true;
 }
 
-static void
-leave_file(struct queue *q)
-{
-	struct reader *r = &q->r;
-
-	if (!op_idle(&r->op) || r->fd < 0 || r->fd_seg == r->seg)
-		return;
-	loop_close(q->env->loop, &r->op, r->fd);
-	r->fd = -1;
-	r->closing = true;
-}
-
+/* When the first of the frames that are next is too old. */
 static void
 watch_age(struct queue *q)
 {
-	uint64_t wall = loop_wall(q->env->loop), end;
+	uint64_t wall = loop_wall(q->env->loop), end, at;
+	const struct flow *fl;
 
 	q->age_at = 0;
-	if (!q->r.ready || q->conf.age_max_ns == 0)
+	if (q->conf.age_max_ns == 0)
 		return;
-	end = q->r.head.taken_ns + q->conf.age_max_ns;
-	if (end < q->conf.age_max_ns)
-		return;			/* taken_ns is nonsense: never */
-	q->age_at = loop_now(q->env->loop) + (end > wall ? end - wall : 0) + 1;
-	queue_timer(q);
+	for (fl = q->flow; fl < q->flow + 2; fl++) {
+		end = fl->r.head.taken_ns + q->conf.age_max_ns;
+		if (!fl->r.ready || end < q->conf.age_max_ns)
+			continue;	/* taken_ns is nonsense: never */
+		at = loop_now(q->env->loop) + (end > wall ? end - wall : 0) + 1;
+		if (q->age_at == 0 || at < q->age_at)
+			q->age_at = at;
+	}
+	if (q->age_at != 0)
+		queue_timer(q);
 }
 
-void
-reader_go(struct queue *q)
+static void
+go(struct queue *q, struct flow *fl)
 {
-	struct reader *r = &q->r;
+	struct reader *r = &fl->r;
 
-	if (!q->open || q->closing || !op_idle(&r->op))
+	if (!op_idle(&r->op))
 		return;
 	if (r->ready && is_aged(q, &r->head)) {
 		r->ready = r->dropped = false;
 		drop_aged(q, r->seg, &r->head);
 		r->off += r->head.size;
 	}
-	while (!r->ready && op_idle(&r->op)) {
-		if ((r->seg == NULL || r->off >= r->seg->durable) &&
-		    !next_segment(q))
+	while (!r->ready && op_idle(&r->op) && !flow_is_over(q, fl)) {
+		if (r->seg == NULL || r->off >= r->seg->durable) {
+			if (!next_segment(q, fl))
+				break;
+		} else if (!one_step(q, fl)) {
 			break;
-		if (r->off < r->seg->durable && !one_step(q))
-			break;
+		}
 	}
-	leave_file(q);
+	if (op_idle(&r->op) && r->fd >= 0 && r->fd_seg != r->seg)
+		close_file(q, r);
+}
+
+/* Of no flow any more: it gives back what it has. */
+static void
+rest(struct queue *q, struct reader *r)
+{
+	if (!op_idle(&r->op))
+		return;
+	if (r->fd >= 0)
+		close_file(q, r);
+	pages_free(&r->feed.mem);
+	r->feed_seg = NULL;
+}
+
+void
+reader_go(struct queue *q)
+{
+	struct flow *fl;
+
+	if (!q->open || q->closing)
+		return;
+	go(q, q->back);
+	if (q->front != NULL)
+		go(q, q->front);
+	if (flow_is_over(q, q->back))
+		flow_join(q);
+	for (fl = q->flow; fl < q->flow + 2; fl++)
+		if (fl != q->back && fl != q->front)
+			rest(q, &fl->r);
 	watch_age(q);
 	janitor_go(q);
 }
 
 /* Somebody took the file away, or its end: the rest cannot be had. */
 static void
-skip_rest(struct queue *q, const struct segment *seg)
+skip_rest(struct reader *r, const struct segment *seg)
 {
-	if (q->r.seg == seg)	/* else a rewind has left it meanwhile */
-		q->r.off = seg->durable;
+	if (r->seg == seg)	/* else a rewind has left it meanwhile */
+		r->off = seg->durable;
 }
 
 static void
-reader_opened(struct queue *q, int64_t res)
+reader_opened(struct reader *r, int64_t res)
 {
-	struct reader *r = &q->r;
-
 	if (res >= 0) {
 		r->fd = (int)res;
 		return;
 	}
 	if (!queue_is_passing_error((int)res))
-		skip_rest(q, r->fd_seg);
+		skip_rest(r, r->fd_seg);
 	r->fd_seg = NULL;
 }
 
 static void
 reader_done(struct op *op)
 {
-	struct queue *q = op->arg;
-	struct reader *r = &q->r;
+	struct flow *fl = op->arg;
+	struct queue *q = fl->q;
+	struct reader *r = &fl->r;
 	bool later = false;
 
 	if (r->closing) {
@@ -300,9 +336,9 @@ reader_done(struct op *op)
 		r->fd_seg = NULL;
 	} else if (r->fd < 0) {
 		later = queue_is_passing_error((int)op->res);
-		reader_opened(q, op->res);
+		reader_opened(r, op->res);
 	} else if (feed_got(&r->feed, &r->rd, op->res) == -ENODATA) {
-		skip_rest(q, r->feed_seg);
+		skip_rest(r, r->feed_seg);
 	}
 	if (later)
 		queue_probe(q);
@@ -318,13 +354,14 @@ void
 reader_lend(struct queue *q, struct group *g, struct segment *seg,
     uint64_t off)
 {
-	struct reader *r = &q->r;
+	struct flow *fl = q->front != NULL ? q->front : q->back;
+	struct reader *r = &fl->r;
 	struct pages mem;
 
 	if (g->put.frames == 0 || r->ready || !op_idle(&r->op))
 		return;
 	while (r->seg != seg && (r->seg == NULL ||
-	    r->off >= r->seg->durable) && next_segment(q))
+	    r->off >= r->seg->durable) && next_segment(q, fl))
 		;
 	if (r->seg != seg || r->off != off)
 		return;
@@ -337,27 +374,40 @@ reader_lend(struct queue *q, struct group *g, struct segment *seg,
 void
 reader_trim(struct queue *q)
 {
-	struct reader *r = &q->r;
+	struct flow *fl;
 
-	if (!op_idle(&r->op) || r->feed.mem.p == NULL)
-		return;
-	pages_free(&r->feed.mem);
-	r->feed_seg = NULL;
-	r->dropped = r->ready;
+	for (fl = q->flow; fl < q->flow + 2; fl++) {
+		if (!op_idle(&fl->r.op) || fl->r.feed.mem.p == NULL)
+			continue;
+		pages_free(&fl->r.feed.mem);
+		fl->r.feed_seg = NULL;
+		fl->r.dropped = fl->r.ready;
+	}
 }
 
-/* True when nothing of it is open. */
 bool
 reader_close(struct queue *q)
 {
-	struct reader *r = &q->r;
+	bool closed = true;
+	struct flow *fl;
 
-	if (!op_idle(&r->op))
-		return false;
-	if (r->fd < 0)
-		return true;
-	loop_close(q->env->loop, &r->op, r->fd);
-	r->fd = -1;
-	r->closing = true;
+	for (fl = q->flow; fl < q->flow + 2; fl++) {
+		if (op_idle(&fl->r.op) && fl->r.fd < 0)
+			continue;
+		if (op_idle(&fl->r.op))
+			close_file(q, &fl->r);
+		closed = false;
+	}
+	return closed;
+}
+
+bool
+reader_is_at(const struct queue *q, const struct segment *seg)
+{
+	const struct flow *fl;
+
+	for (fl = q->flow; fl < q->flow + 2; fl++)
+		if (fl->r.seg == seg || fl->r.fd_seg == seg)
+			return true;
 	return false;
 }

@@ -49,15 +49,17 @@ static void
 segment_remove(struct queue *q, struct segment *seg)
 {
 	struct segment *prev = NULL, *s;
+	unsigned i;
 
-	must(q->r.seg != seg && q->r.fd_seg != seg);
+	must(!reader_is_at(q, seg));
 	for (s = q->oldest; s != seg; s = s->next)
 		prev = s;
 	*(prev != NULL ? &prev->next : &q->oldest) = seg->next;
 	if (q->newest == seg)
 		q->newest = prev;
-	if (q->r.feed_seg == seg)
-		q->r.feed_seg = NULL;
+	for (i = 0; i < 2; i++)
+		if (q->flow[i].r.feed_seg == seg)
+			q->flow[i].r.feed_seg = NULL;
 	/* Nothing below the oldest can come back: one range says so. */
 	if (prev == NULL && q->oldest != NULL && !q->unsure)
 		(void)ranges_add(&q->done, q->env, 0, q->oldest->first_seq);
@@ -144,7 +146,7 @@ static bool
 is_finished(const struct queue *q, const struct segment *seg)
 {
 	return seg->sealed && seg->fd < 0 && seg->live == 0 &&
-	    seg->held.frames == 0 && seg != q->r.seg && seg != q->r.fd_seg &&
+	    seg->held.frames == 0 && !reader_is_at(q, seg) &&
 	    (seg == q->oldest || !seg->has_data) && has_newer_checkpoint(seg);
 }
 

@@ -201,6 +201,7 @@ enter_frames(struct queue *q, struct segment *seg, const struct group *g)
 		seg->has_data = true;
 		seg->end_seq = g->first_seq + g->put.frames;
 		q->settled = seg->end_seq;
+		flow_mark(q);
 	}
 	q->ledger.put.frames += g->put.frames;
 	q->ledger.put.records += g->put.records;
@@ -226,7 +227,7 @@ group_durable(struct queue *q)
 	struct group *g = w->fly;
 	struct segment *seg = q->cur;
 	struct queue_put *puts = g->puts;
-	bool was_ready = q->r.ready;
+	bool was_ready = flow_ready(q);
 
 	if (w->rotated) {
 		seg->checkpointed = true;
@@ -247,7 +248,7 @@ group_durable(struct queue *q)
 	complete(puts, 0);
 	reader_go(q);
 	if (q->tell || (q->refused && queue_has_room(q)) ||
-	    (q->r.ready && !was_ready))
+	    (flow_ready(q) && !was_ready))
 		queue_notify(q);
 	janitor_go(q);
 	queue_commit_soon(q);		/* more than one frame holds */
