@@ -14,8 +14,9 @@
  * front one begins anew.  Back and front each ascend; a frame that the front
  * had is passed by the back one.
  *
- * Turns are by bytes: who has something and has had less goes first, TURN
- * bytes at a time; who runs dry has had its turn.
+ * Turns are by bytes: of two that have something it is the turn of who has
+ * had less.  A fresh flow that ran dry has had its turn, and goes first when it
+ * has something again: a few small ones do not keep the backlog waiting.
  */
 
 #include <errno.h>
@@ -25,8 +26,7 @@
 #include "banned.h"
 
 #define WAITED_NS	(60 * SECOND_NS)
-#define TURN		((int64_t)QUEUE_TAKE_MAX)
-#define DEBT_MAX	(4 * TURN)
+#define LEAD_MAX	((int64_t)(4 * QUEUE_TAKE_MAX))
 
 void
 flow_init(struct queue *q)
@@ -133,32 +133,28 @@ is_dry(const struct flow *fl)
 }
 
 void
-flow_spent(struct queue *q, struct flow *fl, uint64_t bytes)
+flow_spent(struct queue *q, const struct flow *fl, uint64_t bytes)
 {
-	const struct flow *o = other(q, fl);
-
-	if (o == NULL)
+	if (q->front == NULL)
 		return;
-	if (!is_dry(o) && fl->left > -DEBT_MAX)
-		fl->left -= (int64_t)bytes;
-	if (is_dry(fl) && fl->left > 0)
-		fl->left = 0;
+	if (fl == q->front) {
+		q->lead -= (int64_t)bytes;
+		if (q->lead > 0 && is_dry(fl))
+			q->lead = 0;
+	} else {
+		q->lead = is_dry(q->front) ? 1 : q->lead + (int64_t)bytes;
+	}
+	if (q->lead > LEAD_MAX)
+		q->lead = LEAD_MAX;
+	if (q->lead < -LEAD_MAX)
+		q->lead = -LEAD_MAX;
 }
 
 enum queue_flow
 queue_turn(struct queue *q)
 {
-	struct flow *now = q->turn, *o = other(q, now);
-
 	queue_check(q);
-	if (can_take(q, o) && (!can_take(q, now) || now->left <= 0)) {
-		while (now->left <= 0 && o->left <= 0) {
-			now->left += TURN;
-			o->left += TURN;
-		}
-		if (!can_take(q, now) || o->left > 0)
-			q->turn = o;
-	}
+	q->turn = q->front != NULL && q->lead > 0 ? q->front : q->back;
 	return queue_flow(q);
 }
 
@@ -221,7 +217,7 @@ split(struct queue *q, struct flow *front)
 	front->r.off = q->newest->durable;
 	front->r.ready = front->r.dropped = false;
 	front->take_seq = q->settled;
-	front->left = q->back->left = 0;
+	q->lead = 1;
 	q->front = front;
 	q->waiting = (struct tally){ 0 };
 	for (seg = q->oldest; seg != NULL; seg = seg->next) {
@@ -285,7 +281,6 @@ flow_join(struct queue *q)
 	back->r.seg = NULL;
 	q->back = q->turn = front;
 	q->front = NULL;
-	front->left = 0;
 	/* Nobody comes by there any more. */
 	if (front->r.seg != seg && seg->first_seq < q->split.seq)
 		reader_lost(q, seg);

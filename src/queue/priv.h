@@ -180,7 +180,6 @@ struct flow {
 	struct reader	 r;
 	struct window	 win;
 	uint64_t	 take_seq;	/* frames below it were looked at */
-	int64_t		 left;		/* bytes of its turn */
 };
 
 /* Where one flow ends and the other begins. */
@@ -233,7 +232,8 @@ struct queue {
 	struct flow	 flow[2];
 	struct flow	*back;		/* all frames, or what waited */
 	struct flow	*front;		/* what is fresh, NULL: one flow */
-	struct flow	*turn;		/* of the next take, see flow.c */
+	struct flow	*turn;		/* of the next take */
+	int64_t		 lead;		/* bytes the back one is ahead by */
 	struct split	 split;		/* while there are two */
 	struct tally	 waiting;	/* held, before the split */
 	struct mark	 mark[2];	/* the older one first */
@@ -344,7 +344,7 @@ bool	 flow_ready(const struct queue *q);
 /* Whose frame queue_take() gives next, NULL: none. */
 struct flow *flow_next(const struct queue *q);
 /* It gave this frame. */
-void	 flow_spent(struct queue *q, struct flow *fl, uint64_t bytes);
+void	 flow_spent(struct queue *q, const struct flow *fl, uint64_t bytes);
 /* The window that has it, NULL: none. */
 struct window *flow_window(struct queue *q, uint64_t seq);
 /* With the consumer, or done. */
