@@ -44,6 +44,13 @@ tests_test_inpost_SOURCES = tests/test_inpost.c tests/hop_rig.c \
 tests_test_inpost_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -DRIG_REAL_SERVE
 tests_test_inpost_LDADD = $(TEST_LIBS)
 
+# A sender of its own, in place of that of libparts.a.
+check_PROGRAMS += tests/test_onward
+TESTS += tests/test_onward
+tests_test_onward_SOURCES = tests/test_onward.c
+tests_test_onward_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_onward_LDADD = libsim.a $(TEST_LIBS)
+
 EXTRA_PROGRAMS += tests/bench/bench_hop
 tests_bench_bench_hop_SOURCES = tests/bench/bench_hop.c
 tests_bench_bench_hop_LDADD = $(PARTS_LIBS)
