@@ -15,8 +15,10 @@
  * had is passed by the back one.
  *
  * Turns are by bytes: of two that have something it is the turn of who has
- * had less.  A fresh flow that ran dry has had its turn, and goes first when it
- * has something again: a few small ones do not keep the backlog waiting.
+ * had less.  A front flow that has given what is at hand, all of it or all
+ * that was read ahead, has had its turn: a few small frames that come again and
+ * again do not keep the back one waiting.  One that has none goes first when
+ * it has one.
  */
 
 #include <errno.h>
@@ -126,12 +128,6 @@ flow_next(const struct queue *q)
 	return can_take(q, other(q, q->turn)) ? other(q, q->turn) : NULL;
 }
 
-static bool
-is_dry(const struct flow *fl)
-{
-	return !fl->r.ready && op_idle(&fl->r.op);
-}
-
 void
 flow_spent(struct queue *q, const struct flow *fl, uint64_t bytes)
 {
@@ -139,10 +135,12 @@ flow_spent(struct queue *q, const struct flow *fl, uint64_t bytes)
 		return;
 	if (fl == q->front) {
 		q->lead -= (int64_t)bytes;
-		if (q->lead > 0 && is_dry(fl))
+		if (q->lead > 0 && !fl->r.ready)
 			q->lead = 0;
+	} else if (!q->front->r.ready && op_idle(&q->front->r.op)) {
+		q->lead = 1;
 	} else {
-		q->lead = is_dry(q->front) ? 1 : q->lead + (int64_t)bytes;
+		q->lead += (int64_t)bytes;
 	}
 	if (q->lead > LEAD_MAX)
 		q->lead = LEAD_MAX;

@@ -19,9 +19,9 @@ libparts_a_SOURCES += \
 	src/queue/write.c
 
 check_PROGRAMS += tests/test_frame tests/test_streams tests/test_queue \
-	tests/test_queue_chaos
+	tests/test_queue_chaos tests/test_queue_flows
 TESTS += tests/test_frame tests/test_streams tests/test_queue \
-	tests/test_queue_chaos
+	tests/test_queue_chaos tests/test_queue_flows
 EXTRA_DIST += tests/golden/queue-segment-v1.bin
 
 tests_test_frame_SOURCES = tests/test_frame.c
@@ -42,6 +42,11 @@ tests_test_queue_chaos_SOURCES = tests/test_queue_chaos.c \
 	tests/fileloop.c tests/fileloop.h
 tests_test_queue_chaos_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_queue_chaos_LDADD = $(TEST_LIBS)
+
+tests_test_queue_flows_SOURCES = tests/test_queue_flows.c \
+	tests/fileloop.c tests/fileloop.h
+tests_test_queue_flows_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_queue_flows_LDADD = $(TEST_LIBS)
 
 EXTRA_PROGRAMS += tests/bench/bench_queue
 tests_bench_bench_queue_SOURCES = tests/bench/bench_queue.c
