@@ -303,6 +303,19 @@ START_TEST(a_relay_that_exports_tells_both)
 }
 END_TEST
 
+START_TEST(a_backlog_is_told_while_fresh_records_go_beside_it)
+{
+	role_begins("relay");
+	ctr_set(&c, CTR_queue_held_records, 800);
+	ck_assert_int_eq(RUN("status"), 0);
+	has_not("backlog");
+	ctr_set(&c, CTR_queue_backlog_records, 790);
+	ck_assert_int_eq(RUN("status"), 0);
+	has("  held       800 records");
+	has("  backlog    790 of them; what is fresh goes beside it\n");
+}
+END_TEST
+
 START_TEST(a_long_wait_is_trouble)
 {
 	role_begins("relay");
@@ -942,6 +955,7 @@ main(void)
 		drops_are_told_by_reason, an_exporter_tells_the_last_answer,
 		a_disk_that_takes_nothing_is_trouble,
 		a_relay_that_exports_tells_both,
+		a_backlog_is_told_while_fresh_records_go_beside_it,
 		a_long_wait_is_trouble, a_certificate_that_ends_soon_is_trouble,
 		status_speaks_json,
 		ring_shows_living_closed_and_dead, ring_names_jobs_in_progress,

@@ -105,7 +105,7 @@ struct disk {
 
 static struct trace work, again;
 static struct disk image, deep_image, durable_disk, deep_durable;
-static uint64_t rnd, seed, images, torn, drawn, deep, only;
+static uint64_t rnd, seed, images, torn, drawn, deep, only, flows;
 static uint32_t instant, draws = 4096;
 static const char *where = "";
 
@@ -588,9 +588,12 @@ consume(struct run *r)
 		held_n = 0;
 		return;
 	}
-	while (held_n < 32 && dice(4) != 0 &&
-	    queue_take(r->q, out, sizeof(out), &c, &seq) == 0)
+	while (held_n < 32 && dice(4) != 0) {
+		flows += queue_turn(r->q) == QUEUE_FRESH;
+		if (queue_take(r->q, out, sizeof(out), &c, &seq) < 0)
+			break;
 		held[held_n++] = unit_of(&c);
+	}
 	while (held_n > 0 && dice(3) != 0) {
 		k = dice(3) == 0 ? dice(held_n) : 0;
 		queue_commit(r->q, unit[held[k]].seq);
@@ -647,6 +650,11 @@ do_work(void)
 		for (n = dice(6); n > 0; n--)
 			put_one(&r);
 		sim_run(r.sim, sim_now(r.sim) + dice(3000000), NULL, NULL);
+		if (dice(3) == 0) {	/* the consumer was away */
+			sim_run(r.sim, sim_now(r.sim) + 61000 * MS, NULL,
+			    NULL);
+			queue_return(r.q);
+		}
 		consume(&r);
 		widen();
 		sim_run(r.sim, sim_now(r.sim) + (dice(8) == 0 ? 1100 * MS :
@@ -1008,11 +1016,16 @@ main(void)
 	clock_gettime(CLOCK_MONOTONIC, &b);
 	printf("crash points: %" PRIu64 " images of %" PRIu64 " instants, seeds "
 	    "%" PRIu64 " to %" PRIu64 "; %" PRIu64 " torn, %" PRIu64 " drawn, "
-	    "%" PRIu64 " in or after a recovery; %ld s\n", images, events,
-	    first, seed - 1, torn, drawn, deep,
+	    "%" PRIu64 " in or after a recovery, %" PRIu64 " frames taken "
+	    "beside a backlog; %ld s\n", images, events, first, seed - 1,
+	    torn, drawn, deep, flows,
 	    (long)(b.tv_sec - a.tv_sec));
 	if (images < IMAGES_LEAST && only == 0) {
 		printf("too few: %u are wanted\n", IMAGES_LEAST);
+		return 1;
+	}
+	if (flows == 0 && only == 0) {
+		printf("there were never two flows\n");
 		return 1;
 	}
 	return 0;

@@ -92,6 +92,45 @@ START_TEST(held_it_asks_every_30_s_although_another_batch_waits_an_hour)
 }
 END_TEST
 
+static unsigned one_at, two_at;		/* number of the request, plus 1 */
+
+static int
+one_waits_ten_minutes(unsigned nth, struct bytes body, struct post *p)
+{
+	if (nth == 0) {
+		p->retry_after_ms = 600000;
+		return 429;
+	}
+	if (has(body, "one"))
+		one_at = nth + 1;
+	else if (two_at == 0)
+		two_at = nth + 1;
+	return 200;
+}
+
+/* And one request that waits is not an outage: nothing else is behind. */
+START_TEST(a_request_that_waits_is_overtaken_by_the_next)
+{
+	unsigned i;
+
+	one_at = two_at = 0;
+	start(one_waits_ten_minutes);
+	give("one", 1);
+	pass(S);
+	for (i = 0; i < 10; i++) {
+		give("two", 1);
+		pass(59 * S);
+	}
+	ck_assert_uint_eq(one_at, 0);
+	ck_assert_uint_eq(count(CTR_export_done_records), 10);
+	pass(60 * S);
+	ck_assert_uint_lt(two_at, one_at);
+	ck_assert_uint_eq(count(CTR_export_done_records), 11);
+	ck_assert_uint_eq(count(CTR_queue_returns), 0);
+	stop();
+}
+END_TEST
+
 /* The first answer comes when the sim's longest delay is over. */
 static int
 always_401(unsigned nth, struct bytes body, struct post *p)
@@ -405,6 +444,7 @@ main(void)
 	    a_batch_without_a_record_does_not_use_up_the_circuits_probe);
 	tcase_add_test(tc,
 	    held_it_asks_every_30_s_although_another_batch_waits_an_hour);
+	tcase_add_test(tc, a_request_that_waits_is_overtaken_by_the_next);
 	tcase_add_test(tc, held_it_asks_with_one_batch_at_a_time);
 	tcase_add_test(tc,
 	    records_refused_one_by_one_die_at_most_one_a_second);

@@ -237,6 +237,10 @@ print_relay(FILE *out, const struct counters *c)
 	fprintf(out, "  held       %" PRIu64 " records, %s on disk\n",
 	    ctr_get(c, CTR_queue_held_records),
 	    human_bytes(ctr_get(c, CTR_queue_bytes)).text);
+	if (ctr_get(c, CTR_queue_backlog_records) > 0)
+		fprintf(out, "  backlog    %" PRIu64 " of them; what is fresh "
+		    "goes beside it\n",
+		    ctr_get(c, CTR_queue_backlog_records));
 	fprintf(out, "  senders    %" PRIu64 " connected\n",
 	    ctr_get(c, CTR_recv_open));
 }
