@@ -392,6 +392,43 @@ START_TEST(a_413_halves_without_a_wait)
 }
 END_TEST
 
+/* Twenty that nobody took for two minutes. */
+static void
+twenty_have_waited(const char *endpoint)
+{
+	reset();
+	conf.endpoint = endpoint;
+	conf.batch_bytes = 1;
+	conf.requests_max = 1;
+	start(refuses_what_is_bad);
+	stopped_n = 0;
+	export_stop(export, sim_now(sim) + S, stopped, NULL);
+	pass(10 * S);
+	ck_assert_int_eq(stopped_n, 1);
+	export_free(&export);
+	give("one", 1);
+	while (durable_n < 20) {
+		pass(S);
+		give("one", 1);
+	}
+	pass(120 * S);
+	crash_and_start(false);
+	give("two", 1);
+	pass(60 * S);
+	ck_assert_uint_eq(count(CTR_export_done_records), durable_n);
+}
+
+START_TEST(a_local_export_keeps_its_lines_in_order_also_after_a_wait)
+{
+	twenty_have_waited("");
+	ck_assert_uint_eq(count(CTR_queue_returns), 0);
+	stop();
+	twenty_have_waited("http://backend");
+	ck_assert_uint_eq(count(CTR_queue_returns), 1);
+	stop();
+}
+END_TEST
+
 START_TEST(a_new_target_is_taken_while_held_and_while_waiting)
 {
 	start(one_waits_an_hour_the_rest_is_refused);
@@ -444,6 +481,8 @@ main(void)
 	    a_batch_without_a_record_does_not_use_up_the_circuits_probe);
 	tcase_add_test(tc,
 	    held_it_asks_every_30_s_although_another_batch_waits_an_hour);
+	tcase_add_test(tc,
+	    a_local_export_keeps_its_lines_in_order_also_after_a_wait);
 	tcase_add_test(tc, a_request_that_waits_is_overtaken_by_the_next);
 	tcase_add_test(tc, held_it_asks_with_one_batch_at_a_time);
 	tcase_add_test(tc,

@@ -20,7 +20,7 @@
  * those; everything else stays in the queue.  With the first success after it
  * what is fresh goes beside the backlog (queue_return()); a request is of one
  * of the two flows, so what a backend has against old records does not hold
- * up the new ones.
+ * up the new ones.  The lines of local files stay in one.
  */
 #ifndef EMPLOG_EXPORT_H
 #define EMPLOG_EXPORT_H

@@ -154,7 +154,8 @@ slot_accepted(struct slot *s, uint64_t rejected, const char *words)
 	e->said.last_ok_ns = loop_wall(e->env->loop);
 	ctr_set(ctr(e), CTR_export_last_ok_ns, e->said.last_ok_ns);
 	circuit_ok(&e->circuit);
-	queue_return(e->queue);
+	if (!to_files(e))		/* lines stay in order */
+		queue_return(e->queue);
 	slot_count(s, rejected);
 	slot_range_done(s);
 }
