@@ -59,9 +59,7 @@ do_list(struct sim_proc *p, struct op *op)
 		return -ENOENT;
 	for (i = 0; i < p->host->names_n; i++) {
 		e = &p->host->names[i];
-		if (e->node != NULL && strncmp(e->path, op->path, len) == 0 &&
-		    e->path[len] == '/' &&
-		    strchr(e->path + len + 1, '/') == NULL)
+		if (e->node != NULL && name_is_in(e, op->path, len))
 			list_add(&names, e->path + len + 1);
 	}
 	return list_end(&names, op);
@@ -357,6 +355,7 @@ back_watch_open(struct loop *l, const char *dir, struct loop_watch **ret_watch)
 		return -ENOENT;
 	w = must_alloc(sizeof(*w));
 	snprintf(w->dir, sizeof(w->dir), "%s", dir);
+	w->dir_len = strlen(w->dir);
 	w->proc = p;
 	w->next = p->watches;
 	p->watches = w;

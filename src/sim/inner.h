@@ -4,7 +4,9 @@
  *
  *   world.c   events, time, random, processes
  *   net.c     sockets
- *   disk.c    names and files, and what a power loss leaves of them
+ *   names.c   what files are called
+ *   disk.c    files
+ *   loss.c    what a power loss leaves of them
  *   back.c    the loop's backend: an op is done now, or becomes an event
  *   record.c  what is done to a disk, told
  *   lanes.c   the shm_sys of a process
@@ -62,6 +64,8 @@ struct inode {
 
 struct entry_name {
 	char		*path;
+	size_t		 path_len, dir_len;
+	uint32_t	 hash;
 	struct inode	*node;		/* what processes see; NULL: unlinked */
 	struct inode	*durable;	/* what a power loss leaves */
 };
@@ -77,6 +81,7 @@ struct sim_map {			/* one mapping of a lane */
 struct loop_watch {			/* the backend's own type */
 	struct loop_watch *next;
 	char		 dir[SIM_PATH];
+	size_t		 dir_len;
 	uint64_t	 changes;	/* since the last completion */
 	struct op	*op;
 	struct sim_proc	*proc;
@@ -91,6 +96,8 @@ struct sim_host {
 	bool		 full;		/* the disk */
 	struct entry_name *names;
 	size_t		 names_n, names_cap;
+	uint32_t	*slots;		/* by hash: 1 + its index, 0: none */
+	uint32_t	 slots_n;	/* a power of two */
 	uint64_t	 next_ino;
 	void		(*record)(void *arg, const struct sim_disk_op *op);
 	void		*record_arg;
@@ -134,7 +141,7 @@ struct sim_fd {
 	struct sock	*sock;
 	struct listener	*listener;
 	bool		 locked;
-	char		 path[SIM_PATH];
+	char		*path;		/* FD_FILE: its own */
 };
 
 /* ---- processes ---- */
@@ -197,8 +204,11 @@ bool	 sim_chance(struct sim *s, uint32_t per_million, enum sim_fault f);
 void	 sim_note(struct sim *s, const void *p, size_t n);
 void	*must_alloc(size_t n);
 
-/* disk.c */
+/* names.c */
+bool	 path_is_shared_memory(const char *path);
 struct entry_name *disk_find(struct sim_host *h, const char *path);
+/* Is dir[0..n) where it stands? */
+bool	 name_is_in(const struct entry_name *e, const char *dir, size_t n);
 int	 disk_open(struct sim_proc *p, const char *path, int flags,
 	    uint32_t mode);
 int	 disk_close(struct sim_proc *p, int fd);
@@ -206,6 +216,14 @@ int	 disk_rename(struct sim_proc *p, const char *from, const char *to);
 int	 disk_unlink(struct sim_proc *p, const char *path);
 int	 disk_mkdir(struct sim_proc *p, const char *path, uint32_t mode);
 int	 disk_mkfifo(struct sim_proc *p, const char *path, uint32_t mode);
+int	 disk_lock(struct sim_proc *p, struct sim_fd *f);
+int	 disk_stat(const struct inode *n, struct loop_stat *ret);
+struct inode *disk_install(struct sim_host *h, const char *path,
+	    enum loop_type type);
+/* Those who watch its directory hear of it. */
+void	 disk_changed(struct sim_host *h, const char *path);
+
+/* disk.c */
 int	 disk_resize(struct inode *n, uint64_t size);
 bool	 disk_no_room(struct sim_proc *p, const struct inode *n,
 	    uint64_t size);
@@ -213,15 +231,14 @@ int64_t	 disk_read(struct inode *n, void *buf, size_t len, uint64_t off);
 int64_t	 disk_write(struct sim_proc *p, struct inode *n, const void *buf,
 	    size_t len, uint64_t off);
 int	 disk_sync(struct sim_proc *p, struct sim_fd *f);
-int	 disk_lock(struct sim_proc *p, struct sim_fd *f);
-int	 disk_stat(const struct inode *n, struct loop_stat *ret);
-void	 disk_power_loss(struct sim_host *h);
-void	 disk_evict(struct sim_host *h);
-void	 disk_changed(struct sim_host *h, const char *path);
+struct inode *inode_new(struct sim_host *h, enum loop_type type,
+	    uint32_t mode);
 void	 inode_put(struct inode *n);
 void	 inode_unlock(struct inode *n);
-struct inode *disk_install(struct sim_host *h, const char *path,
-	    enum loop_type type);
+
+/* loss.c */
+void	 disk_power_loss(struct sim_host *h);
+void	 disk_evict(struct sim_host *h);
 void	 disk_free(struct sim_host *h);
 
 /* record.c */

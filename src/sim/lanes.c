@@ -305,9 +305,7 @@ lanes_list(void *arg, const char *path, void (*name)(void *ctx,
 
 	for (i = 0; i < p->host->names_n; i++) {
 		e = &p->host->names[i];
-		if (e->node != NULL && strncmp(e->path, path, len) == 0 &&
-		    e->path[len] == '/' &&
-		    strchr(e->path + len + 1, '/') == NULL)
+		if (e->node != NULL && name_is_in(e, path, len))
 			name(ctx, e->path + len + 1);
 	}
 	return 0;

@@ -3,7 +3,8 @@
 
 noinst_LIBRARIES += libsim.a
 libsim_a_SOURCES = src/sim/sim.h src/sim/inner.h src/sim/world.c \
-	src/sim/record.c src/sim/net.c src/sim/disk.c src/sim/back.c src/sim/lanes.c
+	src/sim/record.c src/sim/net.c src/sim/names.c src/sim/disk.c \
+	src/sim/loss.c src/sim/back.c src/sim/lanes.c
 
 check_PROGRAMS += tests/test_sim
 TESTS += tests/test_sim
