@@ -37,11 +37,15 @@ dir_len(const char *path)
 static uint32_t
 hash_of(const char *p, size_t n)
 {
-	uint32_t h = 2166136261u;
+	uint64_t h = n, v;
 
-	while (n-- > 0)
-		h = (h ^ (uint8_t)*p++) * 16777619u;
-	return h;
+	for (; n > 0; p += 8, n -= n < 8 ? n : 8) {
+		v = 0;
+		memcpy(&v, p, n < 8 ? n : 8);
+		h = (h ^ v) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 32;
+	}
+	return (uint32_t)h;
 }
 
 /* Where it is, or where it would be. */
