@@ -103,7 +103,7 @@ do_rw(struct sim_proc *p, struct op *op)
 	if (op->off == LOOP_STREAM)
 		return do_stream(n, op);
 	if (op->kind == OP_READ)
-		return disk_read(n, op->buf, (size_t)op->len, op->off);
+		return disk_read(p, n, op->buf, (size_t)op->len, op->off);
 	return disk_write(p, n, op->cbuf, (size_t)op->len, op->off);
 }
 

@@ -48,6 +48,33 @@ inode_unlock(struct inode *n)
 		n->lock = NULL;
 }
 
+/* What is cut off is cut off on the disk too: no undo brings it back. */
+static void
+cut_off(struct inode *n, uint64_t size)
+{
+	size_t i, left = 0;
+	struct undo *u;
+	uint64_t at;
+
+	for (i = 0; i < n->undo_n; i++) {
+		u = &n->undo[i];
+		at = u->sector * SIM_SECTOR;
+		if (at >= size) {
+			n->kept -= n->dirty[u->sector] == SECTOR_KEPT;
+			n->dirty[u->sector] = SECTOR_CLEAN;
+			continue;
+		}
+		if (at + SIM_SECTOR > size)
+			memset(u->was + (size - at), 0,
+			    (size_t)(at + SIM_SECTOR - size));
+		n->undo[left++] = *u;
+	}
+	n->undo_n = left;
+	memset(n->data + size, 0, n->size - size);
+	if (n->synced_size > size)
+		n->synced_size = size;
+}
+
 int
 disk_resize(struct inode *n, uint64_t size)
 {
@@ -69,7 +96,7 @@ disk_resize(struct inode *n, uint64_t size)
 		n->cap = cap;
 	}
 	if (size < n->size)
-		memset(n->data + size, 0, n->size - size);
+		cut_off(n, size);
 	n->size = size;
 	return 0;
 }
@@ -79,9 +106,12 @@ remember(struct inode *n, uint64_t sector)
 {
 	struct undo *u;
 
-	if (n->dirty[sector])
+	n->kept -= n->dirty[sector] == SECTOR_KEPT;
+	if (n->dirty[sector] != SECTOR_CLEAN) {
+		n->dirty[sector] = SECTOR_DIRTY;
 		return;
-	n->dirty[sector] = 1;
+	}
+	n->dirty[sector] = SECTOR_DIRTY;
 	if (n->undo_n == n->undo_cap) {
 		n->undo_cap = n->undo_cap == 0 ? 64 : 2 * n->undo_cap;
 		n->undo = realloc(n->undo, n->undo_cap * sizeof(*n->undo));
@@ -92,8 +122,30 @@ remember(struct inode *n, uint64_t sector)
 	memcpy(u->was, n->data + sector * SIM_SECTOR, SIM_SECTOR);
 }
 
+void
+undo_sector(struct inode *n, const struct undo *u, size_t but)
+{
+	n->kept -= n->dirty[u->sector] == SECTOR_KEPT;
+	n->dirty[u->sector] = SECTOR_CLEAN;
+	memcpy(n->data + u->sector * SIM_SECTOR + but, u->was + but,
+	    SIM_SECTOR - but);
+}
+
+static bool
+read_fails(struct sim_host *h)
+{
+	struct sim *s = h->sim;
+
+	if (h->bad_ns > s->now_ns) {
+		s->fired[FAULT_READ_BAD]++;
+		return true;
+	}
+	return sim_chance(s, s->faults.read_error, FAULT_READ_EIO);
+}
+
 int64_t
-disk_read(struct inode *n, void *buf, size_t len, uint64_t off)
+disk_read(struct sim_proc *p, struct inode *n, void *buf, size_t len,
+    uint64_t off)
 {
 	size_t left;
 
@@ -105,6 +157,8 @@ disk_read(struct inode *n, void *buf, size_t len, uint64_t off)
 	len = len < left ? len : left;
 	if (n->memfd >= 0)
 		return pread(n->memfd, buf, len, (off_t)off);
+	if (read_fails(p->host))
+		return -EIO;
 	memcpy(buf, n->data + off, len);
 	return (int64_t)len;
 }
@@ -146,15 +200,50 @@ disk_write(struct sim_proc *p, struct inode *n, const void *buf, size_t len,
 	return (int64_t)len;
 }
 
+/* All that is dirty is on the disk now. */
 static void
-forget_undo(struct inode *n)
+written_back(struct inode *n)
 {
-	size_t i;
+	size_t i, left = 0;
+	struct undo *u;
 
-	for (i = 0; i < n->undo_n; i++)
-		n->dirty[n->undo[i].sector] = 0;
-	n->undo_n = 0;
+	for (i = 0; i < n->undo_n; i++) {
+		u = &n->undo[i];
+		if (n->dirty[u->sector] == SECTOR_KEPT)
+			n->undo[left++] = *u;
+		else
+			n->dirty[u->sector] = SECTOR_CLEAN;
+	}
+	n->undo_n = left;
 	n->synced_size = n->size;
+}
+
+/* One in four is; the rest is given up, and seen no more or seen still. */
+static void
+not_written_back(struct sim *s, struct inode *n)
+{
+	bool drop = sim_random(s, 2) == 0;
+	size_t i, left = 0;
+	struct undo *u;
+
+	for (i = 0; i < n->undo_n; i++) {
+		u = &n->undo[i];
+		if (n->dirty[u->sector] == SECTOR_DIRTY &&
+		    sim_random(s, 4) == 0) {
+			n->dirty[u->sector] = SECTOR_CLEAN;
+			continue;
+		}
+		if (drop) {
+			undo_sector(n, u, 0);
+			continue;
+		}
+		n->kept += n->dirty[u->sector] != SECTOR_KEPT;
+		n->dirty[u->sector] = SECTOR_KEPT;
+		n->undo[left++] = *u;
+	}
+	s->fired[FAULT_DROPPED] += drop && n->undo_n > 0;
+	s->fired[FAULT_KEPT] += !drop && left > 0;
+	n->undo_n = left;
 }
 
 static void
@@ -188,13 +277,11 @@ disk_sync(struct sim_proc *p, struct sim_fd *f)
 		sync_directory(p->host, f->path);
 		return 0;
 	}
-	/* After a failure the kernel believes the pages are clean. */
-	if (f->node->broken)
-		return 0;
 	if (sim_chance(s, s->faults.fsync_error, FAULT_FSYNC)) {
-		f->node->broken = true;
+		p->host->syncs_failed++;
+		not_written_back(s, f->node);
 		return -EIO;
 	}
-	forget_undo(f->node);
+	written_back(f->node);
 	return 0;
 }

@@ -35,6 +35,13 @@ struct sim_event {
 
 /* ---- files ---- */
 
+/*
+ * What processes see of a sector is what a power loss leaves; or an undo says
+ * what that is, and the next fsync mends it; or the kernel believes it is
+ * clean since an fsync failed, and only another write changes that.
+ */
+enum sector { SECTOR_CLEAN, SECTOR_DIRTY, SECTOR_KEPT };
+
 struct undo {
 	uint64_t	 sector;
 	uint8_t		 was[SIM_SECTOR];
@@ -53,8 +60,8 @@ struct inode {
 	uint64_t	 synced_size;
 	struct undo	*undo;		/* sectors written since, as they were */
 	size_t		 undo_n, undo_cap;
-	uint8_t		*dirty;		/* by sector: has an undo */
-	bool		 broken;	/* an fsync failed: the kernel forgot */
+	uint8_t		*dirty;		/* by sector, enum sector */
+	size_t		 kept;		/* that many are SECTOR_KEPT */
 	/* in the shared memory directory: a real memfd, for real mappings */
 	int		 memfd;		/* -1: an ordinary file */
 	struct sim_proc	*lock;		/* who holds the OFD lock */
@@ -94,6 +101,8 @@ struct sim_host {
 	int64_t		 clock_ns;	/* its wall clock is off by so much */
 	uint64_t	 dark_ns;	/* until then it is cut off */
 	bool		 full;		/* the disk */
+	uint64_t	 bad_ns;	/* until then it cannot be read */
+	uint64_t	 syncs_failed;
 	struct entry_name *names;
 	size_t		 names_n, names_cap;
 	uint32_t	*slots;		/* by hash: 1 + its index, 0: none */
@@ -227,7 +236,8 @@ void	 disk_changed(struct sim_host *h, const char *path);
 int	 disk_resize(struct inode *n, uint64_t size);
 bool	 disk_no_room(struct sim_proc *p, const struct inode *n,
 	    uint64_t size);
-int64_t	 disk_read(struct inode *n, void *buf, size_t len, uint64_t off);
+int64_t	 disk_read(struct sim_proc *p, struct inode *n, void *buf, size_t len,
+	    uint64_t off);
 int64_t	 disk_write(struct sim_proc *p, struct inode *n, const void *buf,
 	    size_t len, uint64_t off);
 int	 disk_sync(struct sim_proc *p, struct sim_fd *f);
@@ -235,6 +245,8 @@ struct inode *inode_new(struct sim_host *h, enum loop_type type,
 	    uint32_t mode);
 void	 inode_put(struct inode *n);
 void	 inode_unlock(struct inode *n);
+/* It is as on the disk again but for its first bytes; the undo is void. */
+void	 undo_sector(struct inode *n, const struct undo *u, size_t but);
 
 /* loss.c */
 void	 disk_power_loss(struct sim_host *h);

@@ -10,18 +10,20 @@
 
 /* ---- power loss ---- */
 
-/* Of a sector the end is as it was; rarely, its beginning is new. */
+/*
+ * Of a sector the end is as it was; rarely, its beginning is new.  What was
+ * given up is as it was, all of it.
+ */
 static void
-undo_sector(struct sim *s, struct inode *n, const struct undo *u)
+lose_sector(struct sim *s, struct inode *n, const struct undo *u)
 {
-	size_t kept = 0;
+	size_t but = 0;
 
-	if (!n->broken && sim_random(s, 16) == 0) {
-		kept = (size_t)sim_random(s, SIM_SECTOR);
+	if (n->dirty[u->sector] == SECTOR_DIRTY && sim_random(s, 16) == 0) {
+		but = (size_t)sim_random(s, SIM_SECTOR);
 		s->fired[FAULT_TORN]++;
 	}
-	memcpy(n->data + u->sector * SIM_SECTOR + kept, u->was + kept,
-	    SIM_SECTOR - kept);
+	undo_sector(n, u, but);
 }
 
 static void
@@ -32,12 +34,15 @@ tear(struct sim *s, struct inode *n)
 
 	if (n->type != LOOP_FILE || n->memfd >= 0)
 		return;
+	s->fired[FAULT_KEPT_LOST] += n->kept > 0;
 	for (i = 0; i < n->undo_n; i++) {
 		u = &n->undo[i];
-		n->dirty[u->sector] = 0;
-		if (!n->broken && sim_random(s, 2) == 0)
+		if (n->dirty[u->sector] == SECTOR_DIRTY &&
+		    sim_random(s, 2) == 0) {
+			n->dirty[u->sector] = SECTOR_CLEAN;
 			continue;
-		undo_sector(s, n, u);
+		}
+		lose_sector(s, n, u);
 		lost++;
 	}
 	s->fired[FAULT_UNSYNCED] += lost > 0;
@@ -45,10 +50,23 @@ tear(struct sim *s, struct inode *n)
 	if (n->size > n->synced_size && sim_random(s, 2) == 0)
 		disk_resize(n, n->synced_size);
 	n->synced_size = n->size;
-	n->broken = false;
 }
 
-/* After a failed fsync the kernel may drop the pages any time: now. */
+static void
+evict(struct inode *n)
+{
+	size_t i, left = 0;
+
+	for (i = 0; i < n->undo_n; i++) {
+		if (n->dirty[n->undo[i].sector] == SECTOR_KEPT)
+			undo_sector(n, &n->undo[i], 0);
+		else
+			n->undo[left++] = n->undo[i];
+	}
+	n->undo_n = left;
+}
+
+/* What the kernel believes to be clean may leave its memory any time: now. */
 void
 disk_evict(struct sim_host *h)
 {
@@ -57,8 +75,11 @@ disk_evict(struct sim_host *h)
 
 	for (i = 0; i < h->names_n; i++) {
 		e = &h->names[i];
-		if (e->node != NULL && e->node->broken)
-			tear(h->sim, e->node);
+		if (e->node == NULL || e->node->kept == 0 ||
+		    sim_random(h->sim, 2) == 0)
+			continue;
+		h->sim->fired[FAULT_KEPT_LOST]++;
+		evict(e->node);
 	}
 }
 
@@ -144,7 +165,7 @@ to_flip(struct sim_host *h, const char *prefix, uint64_t *ret_at)
 		    n->size == 0)
 			continue;
 		at = sim_random(h->sim, n->size);
-		if (n->data[at] == 0 || n->dirty[at / SIM_SECTOR])
+		if (n->data[at] == 0 || n->dirty[at / SIM_SECTOR] != SECTOR_CLEAN)
 			continue;
 		*ret_at = at;
 		return e;

@@ -19,6 +19,11 @@
  * of the host loses any subset of unsynced 512 byte sectors and of unsynced
  * directory entries, and may tear one sector.  A crash of a process alone
  * loses nothing of the disk but what a failed fsync has given up.
+ * A failed fsync: some of the file's sectors reached the disk, the kernel
+ * believes that all did and forgets the error.  Of the others the pages are
+ * dropped (reads return what is on the disk, at once) or kept (reads return
+ * what was written; a later fsync succeeds and changes nothing; a power loss,
+ * or at a process's crash the want of memory, takes them).
  *
  * Faults are drawn from the seed with the probabilities below, per million.
  */
@@ -41,6 +46,7 @@ struct sim_faults {
 	uint32_t	 late;		/* by seconds, per send */
 	uint32_t	 silent;	/* a connection is half-open, per send */
 	uint32_t	 write_error;	/* EIO or ENOSPC, per write */
+	uint32_t	 read_error;	/* EIO, per read of a file on disk */
 	uint32_t	 fsync_error;
 	uint64_t	 net_delay_ns;	/* most, of one way */
 	uint64_t	 disk_delay_ns;	/* most, of one fsync */
@@ -48,7 +54,8 @@ struct sim_faults {
 
 enum sim_fault { FAULT_CUT, FAULT_SHORT, FAULT_ONE_BYTE, FAULT_TOGETHER,
     FAULT_LATE, FAULT_SILENT, FAULT_DARK, FAULT_SHORT_WRITE, FAULT_EIO,
-    FAULT_ENOSPC, FAULT_FULL, FAULT_FSYNC, FAULT_DIR_FSYNC, FAULT_UNSYNCED,
+    FAULT_READ_EIO, FAULT_READ_BAD, FAULT_ENOSPC, FAULT_FULL, FAULT_FSYNC,
+    FAULT_DROPPED, FAULT_KEPT, FAULT_KEPT_LOST, FAULT_DIR_FSYNC, FAULT_UNSYNCED,
     FAULT_UNNAMED, FAULT_TORN, FAULT_FLIP, FAULT_CLOCK, FAULT_STOP,
     FAULT_PROC_CRASH, FAULT_HOST_CRASH, FAULT_KINDS };
 
@@ -80,6 +87,10 @@ void	 sim_stop(struct sim_proc *p, bool stopped);
 void	 sim_dark(struct sim_host *h, uint64_t until_ns);
 /* The host's wall clock jumps. */
 void	 sim_clock(struct sim_host *h, int64_t by_ns);
+/* Times that an fsync of a file failed there. */
+uint64_t sim_syncs_failed(const struct sim_host *h);
+/* Until then every read of a file on its disk is EIO. */
+void	 sim_unreadable(struct sim_host *h, uint64_t until_ns);
 /* No file grows while it is full. */
 void	 sim_disk_full(struct sim_host *h, bool full);
 /*
@@ -108,6 +119,8 @@ uint64_t sim_random(struct sim *s, uint64_t below);
 /* Hash of everything that happened so far: equal for equal seeds. */
 uint64_t sim_trace(const struct sim *s);
 uint64_t sim_fired(const struct sim *s, enum sim_fault f);
+/* How likely they are from now on: the world's own, to be changed. */
+struct sim_faults *sim_odds(struct sim *s);
 /* No faults from now on. */
 void	 sim_calm(struct sim *s);
 

@@ -93,6 +93,12 @@ sim_fired(const struct sim *s, enum sim_fault f)
 	return s->fired[f];
 }
 
+struct sim_faults *
+sim_odds(struct sim *s)
+{
+	return &s->faults;
+}
+
 void
 sim_calm(struct sim *s)
 {
@@ -100,10 +106,11 @@ sim_calm(struct sim *s)
 	struct sim_proc *p;
 
 	s->faults.cut = s->faults.write_error = s->faults.fsync_error = 0;
+	s->faults.read_error = 0;
 	s->faults.one_byte = s->faults.together = 0;
 	s->faults.late = s->faults.silent = 0;
 	for (h = s->hosts; h != NULL; h = h->next) {
-		h->dark_ns = 0;
+		h->dark_ns = h->bad_ns = 0;
 		h->full = false;
 	}
 	for (p = s->procs; p != NULL; p = p->next)
@@ -135,6 +142,18 @@ sim_clock(struct sim_host *h, int64_t by_ns)
 {
 	h->sim->fired[FAULT_CLOCK]++;
 	h->clock_ns += by_ns;
+}
+
+uint64_t
+sim_syncs_failed(const struct sim_host *h)
+{
+	return h->syncs_failed;
+}
+
+void
+sim_unreadable(struct sim_host *h, uint64_t until_ns)
+{
+	h->bad_ns = until_ns;
 }
 
 void
