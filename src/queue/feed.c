@@ -92,7 +92,8 @@ feed_ask(struct feed *f, uint64_t at, size_t need, size_t read_bytes,
 }
 
 int
-feed_got(struct feed *f, const struct feed_read *rd, int64_t res)
+feed_got(struct feed *f, const struct feed_read *rd, int64_t res,
+    unsigned waits)
 {
 	if (res == 0)
 		return -ENODATA;
@@ -100,6 +101,13 @@ feed_got(struct feed *f, const struct feed_read *rd, int64_t res)
 		f->careful = true;
 		return 0;
 	}
+	if (res < 0 && f->waits < waits) {
+		f->waits++;
+		return -EAGAIN;
+	}
+	if (res > 0)
+		f->waits = f->gave_up && f->waits > 0 ? f->waits - 1 : 0;
+	f->gave_up = res < 0 || (f->gave_up && f->waits > 0);
 	if (res < 0) {
 		memset(rd->buf, 0xff, rd->len);
 		res = (int64_t)rd->len;

@@ -56,7 +56,16 @@ struct feed {
 	uint64_t	 off;
 	size_t		 len;
 	bool		 careful;	/* a read failed: block by block now */
+	bool		 gave_up;	/* a block that was waited for in vain */
+	unsigned	 waits;		/* in vain so far */
 };
+
+/*
+ * Waits of a second that a block is worth which cannot be read: while it is
+ * open, and at a start, which reads all three times and is waited for itself.
+ */
+#define FEED_WAITS	60u
+#define FEED_WAITS_OPEN	20u
 
 struct feed_read { uint8_t *buf; size_t len; uint64_t off; };
 
@@ -67,10 +76,14 @@ struct bytes feed_at(const struct feed *f, uint64_t at, uint64_t limit);
 int	 feed_ask(struct feed *f, uint64_t at, size_t need, size_t read_bytes,
 	    uint64_t limit, struct feed_read *ret_read);
 /*
- * What came: res of the read.  A block that cannot be read becomes bytes
- * that are no frame.  -ENODATA: the file ends before limit.
+ * What came: res of the read.  -EAGAIN: nothing, to be asked for again in a
+ * second.  A block that cannot be read for long becomes bytes that are no
+ * frame; from then on a block is waited for no longer than there were reads
+ * that went well, so that a bad disk is not waited for at every block.
+ * -ENODATA: the file ends before limit.
  */
-int	 feed_got(struct feed *f, const struct feed_read *rd, int64_t res);
+int	 feed_got(struct feed *f, const struct feed_read *rd, int64_t res,
+	    unsigned waits);
 
 /* Sequences count from 0: one from here on was never given. */
 #define SEQ_MAX		(UINT64_MAX / 2)
@@ -171,6 +184,7 @@ struct reader {
 	bool		 ready;		/* head is the frame at off */
 	bool		 dropped;	/* ready, but its bytes were given back */
 	struct frame	 head;
+	uint64_t	 again_ns;	/* a read failed: not before then */
 	char		*path;
 };
 

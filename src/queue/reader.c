@@ -189,7 +189,8 @@ read_on(struct queue *q, struct reader *r, size_t need)
 		feed_reset(&r->feed, r->off);
 		r->feed_seg = r->seg;
 	}
-	if (feed_ask(&r->feed, r->off, need, read_bytes(q), r->seg->durable,
+	if (loop_now(q->env->loop) < r->again_ns ||
+	    feed_ask(&r->feed, r->off, need, read_bytes(q), r->seg->durable,
 	    &r->rd) < 0) {
 		queue_probe(q);
 		return;
@@ -330,6 +331,7 @@ reader_done(struct op *op)
 	struct queue *q = fl->q;
 	struct reader *r = &fl->r;
 	bool later = false;
+	int got;
 
 	if (r->closing) {
 		r->closing = false;
@@ -337,8 +339,13 @@ reader_done(struct op *op)
 	} else if (r->fd < 0) {
 		later = queue_is_passing_error((int)op->res);
 		reader_opened(r, op->res);
-	} else if (feed_got(&r->feed, &r->rd, op->res) == -ENODATA) {
-		skip_rest(r, r->feed_seg);
+	} else {
+		got = feed_got(&r->feed, &r->rd, op->res, FEED_WAITS);
+		later = got == -EAGAIN;
+		if (later)
+			r->again_ns = loop_now(q->env->loop) + SECOND_NS;
+		if (got == -ENODATA)
+			skip_rest(r, r->feed_seg);
 	}
 	if (later)
 		queue_probe(q);

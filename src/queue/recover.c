@@ -52,6 +52,10 @@ recover_start(struct queue *q)
 	if (rec == NULL)
 		return -ENOMEM;
 	*rec = (struct recover){ .q = q, .fd = -1 };
+	if (q->look != NULL) {		/* who looks does not wait */
+		rec->feed.gave_up = true;
+		rec->feed.waits = FEED_WAITS_OPEN;
+	}
 	op_init(&rec->op, recover_done, rec);
 	rec->path = env_alloc(q->env, strlen(q->conf.dir) + PATH_ROOM);
 	if (quarantine_init(&rec->qu, q) < 0 || rec->path == NULL) {
@@ -329,8 +333,14 @@ read_on(struct recover *rec)
 static void
 read_step(struct recover *rec, int64_t res)
 {
+	int r = feed_got(&rec->feed, &rec->rd, res, FEED_WAITS_OPEN);
+
+	if (r == -EAGAIN) {
+		recover_later(rec, R_READ_AGAIN);
+		return;
+	}
 	rec->unsure = rec->unsure || res < 0;
-	if (feed_got(&rec->feed, &rec->rd, res) == -ENODATA)
+	if (r == -ENODATA)
 		rec->seg->size = rec->rd.off;
 	read_on(rec);
 }
@@ -567,6 +577,7 @@ recover_done(struct op *op)
 	case R_OPEN:
 	case R_OPEN_RDONLY:	open_step(rec, res);		break;
 	case R_READ:		read_step(rec, res);		break;
+	case R_READ_AGAIN:	read_on(rec);			break;
 	case R_SYNC:		sync_step(rec, res);		break;
 	case R_TRIM:
 		if (res >= 0)

@@ -16,7 +16,8 @@ enum recover_state {
 	R_MKDIR, R_PARENT_OPEN, R_PARENT_SYNC, R_PARENT_CLOSE, R_DIR,
 	R_LOCK_OPEN, R_LOCK, R_LIST, R_SPARE_STAT, R_SPARE_OPEN,
 	R_SPARE_UNLINK, R_SPARE_MKDIR, R_STAT, R_OPEN, R_OPEN_RDONLY, R_READ,
-	R_COPY, R_WIPE, R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
+	R_READ_AGAIN, R_COPY, R_WIPE,
+	R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
 };
 enum pass { HEADS, LEDGERS, DATA, PASSES };
 
@@ -53,6 +54,15 @@ static inline struct loop *
 recover_loop(struct recover *rec)
 {
 	return rec->q->env->loop;
+}
+
+/* In that state after a second. */
+static inline void
+recover_later(struct recover *rec, enum recover_state state)
+{
+	recover_step(rec, state);
+	loop_timer(recover_loop(rec), &rec->op,
+	    loop_now(recover_loop(rec)) + SECOND_NS);
 }
 
 static inline uint64_t
