@@ -2,6 +2,7 @@
 # queue.mk - what src/queue adds to the build
 
 libparts_a_SOURCES += \
+	src/queue/anew.c \
 	src/queue/feed.c src/queue/flow.c src/queue/priv.h \
 	src/queue/frame.c src/queue/frame.h \
 	src/queue/look.c src/queue/look.h \

@@ -286,8 +286,8 @@ file_done(struct recover *rec)
 	close_file(rec);
 }
 
-static void
-give_up(struct recover *rec, int res)
+void
+recover_give_up(struct recover *rec, int res)
 {
 	rec->res = res;
 	close_file(rec);
@@ -322,7 +322,7 @@ read_on(struct recover *rec)
 		    rec->pass == HEADS ? FRAME_BLOCK : READ_BYTES, seg->size,
 		    &rec->rd);
 	if (r < 0) {
-		give_up(rec, r);
+		recover_give_up(rec, r);
 	} else if (r == 0) {
 		recover_step(rec, R_READ);
 		loop_read(recover_loop(rec), &rec->op, rec->fd, rec->rd.buf,
@@ -410,6 +410,7 @@ open_step(struct recover *rec, int64_t res)
 		return;
 	}
 	rec->fd = (int)res;
+	rec->readonly = rec->state == R_OPEN_RDONLY;
 	rec->pos = 0;
 	feed_reset(&rec->feed, 0);
 	ranges_clear(&rec->damage);
@@ -428,8 +429,8 @@ is_tail(const struct segment *seg)
 }
 
 /* Of all: a write that failed may lie in any, if no trim came after it. */
-static void
-sync_file(struct recover *rec)
+void
+recover_sync(struct recover *rec)
 {
 	recover_step(rec, R_SYNC);
 	loop_fsync(recover_loop(rec), &rec->op, rec->fd);
@@ -445,7 +446,10 @@ copy_damage(struct recover *rec)
 	if (rec->damage.n > PIECES_MAX)
 		seg->rotten = true;
 	if (rec->piece == rec->damage.n || seg->rotten) {
-		sync_file(rec);
+		if (anew_is_due(rec))
+			anew_start(rec);
+		else
+			recover_sync(rec);
 		return;
 	}
 	recover_step(rec, R_COPY);
@@ -519,7 +523,7 @@ sync_step(struct recover *rec, int64_t res)
 	ctr_add(&rec->q->env->ctr, CTR_queue_syncs, 1);
 	if (res < 0) {
 		ctr_add(&rec->q->env->ctr, CTR_queue_sync_failed, 1);
-		give_up(rec, (int)res);
+		recover_give_up(rec, (int)res);
 		return;
 	}
 	if (!is_tail(seg) || seg->rotten || seg->durable == seg->size) {
@@ -588,6 +592,9 @@ recover_done(struct op *op)
 	case R_DIRSYNC:		dirsync_step(rec, res);		break;
 	case R_COPY:						break;
 	case R_WIPE:		wipe_step(rec, res);		break;
+	case R_ANEW_READ:
+	case R_ANEW_WRITE:
+	case R_ANEW_AGAIN:	anew_step(rec, res);		break;
 	default:		home_step(rec, res);		break;
 	}
 }

@@ -3,8 +3,8 @@
  * recover.h - what the parts of a recovery share
  *
  * home.c makes, locks and lists the directory; recover.c reads its segments
- * in three passes; replay.c takes what their frames say; look.c tells of it
- * where nothing may be touched.
+ * in three passes; replay.c takes what their frames say; anew.c makes sure of
+ * it; look.c tells of it where nothing may be touched.
  */
 #ifndef EMPLOG_QUEUE_RECOVER_H
 #define EMPLOG_QUEUE_RECOVER_H
@@ -17,7 +17,7 @@ enum recover_state {
 	R_LOCK_OPEN, R_LOCK, R_LIST, R_SPARE_STAT, R_SPARE_OPEN,
 	R_SPARE_UNLINK, R_SPARE_MKDIR, R_STAT, R_OPEN, R_OPEN_RDONLY, R_READ,
 	R_READ_AGAIN, R_COPY, R_WIPE,
-	R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
+	R_ANEW_READ, R_ANEW_WRITE, R_ANEW_AGAIN, R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
 };
 enum pass { HEADS, LEDGERS, DATA, PASSES };
 
@@ -28,6 +28,8 @@ struct recover {
 	enum pass	 pass;
 	int		 res;
 	bool		 unsure;	/* something could not be read */
+	bool		 readonly;	/* fd is */
+	unsigned	 tries;		/* to write the same anew */
 	char		*path;
 	struct segment	*seg;		/* the one being read */
 	struct segment	*base;
@@ -77,6 +79,19 @@ at_least(uint64_t a, uint64_t b)
 void	 recover_fail(struct recover *rec, int res);
 /* Begins a pass over the segments listed. */
 void	 recover_pass(struct recover *rec, enum pass pass);
+/* rec->seg is read to its end and as it shall be: the last it needs. */
+void	 recover_sync(struct recover *rec);
+/* Ends in recover_fail(res), when the file is closed. */
+void	 recover_give_up(struct recover *rec, int res);
+
+/* ---- anew.c ---- */
+
+/* Can rec->seg show bytes that no fsync would bring to the disk? */
+bool	 anew_is_due(const struct recover *rec);
+/* Ends in recover_sync() or recover_give_up(). */
+void	 anew_start(struct recover *rec);
+/* The operation of a state of R_ANEW is done. */
+void	 anew_step(struct recover *rec, int64_t res);
 
 /* ---- home.c ---- */
 

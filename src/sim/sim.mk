@@ -59,6 +59,13 @@ clean-local: clean-planted
 clean-planted:
 	rm -rf planted
 
+# The queue on a disk that fails to read, and fails to say what it has.
+check_PROGRAMS += tests/test_pages
+TESTS += tests/test_pages
+tests_test_pages_SOURCES = tests/test_pages.c
+tests_test_pages_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_pages_LDADD = libsim.a $(TEST_LIBS)
+
 # A queue spoilt in every way, on disks of that kind.
 check_PROGRAMS += tests/test_damage
 TESTS += tests/test_damage
