@@ -172,6 +172,9 @@ look_node(struct town *t, struct node *n)
 			town_fail(t, "%s %u: %s is %" PRIu64, n->kind->name,
 			    n->who, ctr_info[never[i]].name,
 			    node_ctr(n, never[i]));
+	if (node_ctr(n, CTR_queue_lost_records) > 0 && sim_fired(t->sim, FAULT_FLIP) == 0)
+		town_fail(t, "%s %u has lost %" PRIu64 " stored records",
+		    n->kind->name, n->who, node_ctr(n, CTR_queue_lost_records));
 	if (node_ctr(n, CTR_lane_lost_bytes) > 0 && t->fired[AGENT_POWER] == 0)
 		town_fail(t, "bytes of lanes are lost");
 	if (n->kind->conserves != NULL && n->ready &&

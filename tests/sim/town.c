@@ -11,8 +11,10 @@
 
 const char *const kind_name[KINDS] = {
 	"cut", "short-io", "one-byte-reads", "coalesced", "late-bytes",
-	"half-open", "host-cut-off", "short-write", "eio", "enospc",
-	"disk-full", "failed-fsync", "failed-dir-fsync", "unsynced-lost",
+	"half-open", "host-cut-off", "short-write", "eio",
+	"eio-on-read", "unreadable", "enospc", "disk-full", "failed-fsync",
+	"pages-dropped", "pages-kept", "kept-pages-lost", "failed-dir-fsync",
+	"unsynced-lost",
 	"unsynced-names-lost", "torn-sector", "bit-flip", "clock-jump",
 	"sigstop", "process-crash", "power-loss",
 	"ack-lost", "ack-late", "ack-twice", "ack-of-older-epoch",
@@ -254,13 +256,53 @@ next_call(const struct town *t, uint64_t until)
 	return until;
 }
 
+/*
+ * What is done about a failed fsync may be cut short: a crash soon.  What the
+ * next start makes of the pages still there, a power loss behind it shows.
+ */
+static void
+look_synced(struct town *t)
+{
+	struct node *n;
+
+	t->syncs_failed = sim_fired(t->sim, FAULT_FSYNC);
+	for (n = t->node; n < t->node + WHO; n++) {
+		if (!n->used || n->syncs_failed == sim_syncs_failed(n->host))
+			continue;
+		n->syncs_failed = sim_syncs_failed(n->host);
+		if (t->steps_left > 0 || sim_random(t->sim, 2) == 0)
+			continue;
+		t->victim = (unsigned)n->who;
+		t->steps_left = 1 + sim_random(t->sim, 30);
+		t->relapse = sim_random(t->sim, 2) == 0;
+	}
+}
+
+static void
+strike(struct town *t)
+{
+	struct node *n = &t->node[t->victim];
+	bool power = n->who != AGENT || t->agent_power;
+
+	t->strike = false;
+	if (t->relapse) {
+		town_crash(t, n, false);
+		t->steps_left = 1 + sim_random(t->sim, 3000);
+		t->relapse = false;
+	} else {
+		town_crash(t, n, power && sim_random(t->sim, 2) == 0);
+	}
+}
+
 static bool
 wants_us(void *arg)
 {
 	struct town *t = arg;
 
+	if (t->syncs_failed != sim_fired(t->sim, FAULT_FSYNC))
+		look_synced(t);
 	if (t->steps_left > 0 && --t->steps_left == 0)
-		t->attention = true;
+		t->attention = t->strike = true;
 	return t->attention;
 }
 
@@ -268,15 +310,11 @@ void
 town_run(struct town *t, uint64_t for_ns)
 {
 	uint64_t until = sim_now(t->sim) + for_ns;
-	bool armed = t->steps_left > 0;
 
 	do {
 		(void)sim_run(t->sim, next_call(t, until), wants_us, t);
-		if (armed && t->steps_left == 0) {
-			armed = false;
-			town_crash(t, &t->node[t->victim],
-			    t->victim != AGENT && sim_random(t->sim, 2) == 0);
-		}
+		if (t->strike)
+			strike(t);
 		attend(t);
 	} while (sim_now(t->sim) < until);
 	oracle_step(t);
@@ -289,6 +327,7 @@ town_calm(struct town *t)
 
 	t->calm = true;
 	t->steps_left = 0;
+	t->strike = t->relapse = false;
 	sim_calm(t->sim);
 	for (n = t->node; n < t->node + WHO; n++) {
 		n->go_ns = 0;
@@ -324,7 +363,7 @@ town_open(struct town *t, uint64_t seed)
 {
 	static const struct sim_faults f = { .cut = 600, .short_io = 20000,
 	    .one_byte = 1000, .together = 8000, .late = 500, .silent = 150,
-	    .write_error = 1500, .fsync_error = 1500,
+	    .write_error = 1500, .fsync_error = 1500, .read_error = 1500,
 	    .net_delay_ns = 5 * MS, .disk_delay_ns = 5 * MS };
 	static const char *const names[WHO] = { "agent", "relay1", "relay2",
 	    "exporter" };

@@ -92,7 +92,9 @@ struct node {
 	bool		 ready, failed, draining, drained;
 	uint64_t	 up_ns;		/* when it is started again */
 	uint64_t	 go_ns;		/* when SIGCONT comes; 0: it runs */
+	uint64_t	 legible_ns;	/* its disk may fail to be read again */
 	unsigned	 crashes;
+	uint64_t	 syncs_failed;	/* of its host, seen so far */
 	/* what it had exported before then has its commit on disk */
 	uint64_t	 settled_ns, quiet_ns, quiet_failed;
 };
@@ -106,7 +108,10 @@ struct town {
 	enum shape	 shape;
 	bool		 flips, poison, agent_power, calm;
 	bool		 attention;	/* a node wants something */
+	bool		 strike;	/* it is time for the crash */
+	bool		 relapse;	/* and for the loss of power after it */
 	uint64_t	 steps_left;	/* events until the crash; 0: none */
+	uint64_t	 syncs_failed;	/* seen so far */
 	unsigned	 victim;
 	struct node	 node[WHO];
 	struct lane_of	 lane[LANES];

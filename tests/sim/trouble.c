@@ -21,6 +21,7 @@ crash_soon(struct town *t)
 {
 	t->victim = (unsigned)(any_node(t) - t->node);
 	t->steps_left = 1 + sim_random(t->sim, 400);
+	t->relapse = false;
 }
 
 static void
@@ -69,6 +70,19 @@ full(struct town *t)
 	sim_disk_full(n->host, sim_random(t->sim, 3) > 0);
 }
 
+/* For less than the minute that a queue waits for a block. */
+static void
+unreadable(struct town *t)
+{
+	struct node *n = any_node(t);
+	uint64_t now = sim_now(t->sim);
+
+	if (now < n->legible_ns)
+		return;
+	n->legible_ns = now + 60 * S;
+	sim_unreadable(n->host, now + sim_random(t->sim, 40 * S));
+}
+
 static void
 flip(struct town *t)
 {
@@ -104,7 +118,7 @@ one_trouble(struct town *t)
 {
 	static void (*const all[])(struct town *) = { crash_soon, crash_soon,
 	    crash, power, power, stop, dark, jump, full, full, flip,
-	    kill_maker, restart };
+	    unreadable, kill_maker, restart };
 
 	all[sim_random(t->sim, sizeof(all) / sizeof(all[0]))](t);
 }
