@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: ISC */
+/*
+ * test_nth.c - the nth allocation, or the nth operation, of a role fails
+ *
+ * Claims: whichever it is, once or for as long as it takes, nobody crashes,
+ * what has ended has given everything back, who does not start says why, and
+ * when the failure is gone every record that was logged arrives, once.
+ * How:    a scenario of nth_town.h is run with n = 1, 2, ... until a run has
+ * no nth call; prints how many calls it makes.
+ *
+ * usage: test_nth [SCENARIO [memory|op [FIRST [once|ever]]]]
+ */
+
+#include <check.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/must.h"
+#include "nth_town.h"
+
+struct scenario {
+	const char	*name;
+	enum who	 victim;
+	const char	*sets[WHO][6];	/* NULL-ended; none: not there */
+	void		(*play)(struct town *t, struct nth *n);
+};
+
+static struct nth nth;
+static const struct scenario *playing;
+static const char *only_what, *only_how;
+static uint64_t first = 1;
+
+/* ---- what fails, said when it is too late to ask ---- */
+
+static void
+tell_where(FILE *to)
+{
+	fprintf(to, "%s: %s %" PRIu64 " %s (%s failed, %" PRIu64 " times): ",
+	    playing->name, nth.what == NTH_ALLOC ? "memory" : "op", nth.at,
+	    nth.ever ? "ever" : "once", nth_kind_name(nth.kind), nth.failed);
+}
+
+void
+nth_wrong(const char *fmt, ...)
+{
+	va_list ap;
+
+	tell_where(stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	fprintf(stderr, "\nrun it again: test_nth %s %s %" PRIu64 " %s\n",
+	    playing->name, nth.what == NTH_ALLOC ? "memory" : "op", nth.at,
+	    nth.ever ? "ever" : "once");
+	_exit(1);
+}
+
+static void
+on_abort(int sig)
+{
+	(void)sig;
+	nth_wrong("a bug was found, or made");
+}
+
+/* ---- scenarios ---- */
+
+/* Straight; spilled; the backlog; a maker that died; an end and a start. */
+static void
+play_agent(struct town *t, struct nth *n)
+{
+	town_run(t, 100 * MS);
+	town_make(t, 0, 4, 100);
+	town_make(t, 1, 4, 100);
+	town_run(t, 300 * MS);
+	town_kill(t, RELAY);
+	town_make(t, 0, 6, 2000);
+	town_run(t, 2 * S);
+	town_make(t, 1, 4, 100);
+	town_kill_maker(t, 1);
+	town_run(t, 300 * MS);
+	town_up(t, RELAY);
+	town_run(t, 1500 * MS);
+	town_make(t, 0, 4, 100);
+	town_drain(t, AGENT);
+	town_up(t, AGENT);
+	town_run(t, 500 * MS);
+	town_make(t, 0, 4, 100);
+	town_run(t, 500 * MS);
+	nth_lift(n);
+	town_settle(t);
+}
+
+/* ---- the runs ---- */
+
+static void
+read_confs(const struct scenario *s, struct town_conf *c)
+{
+	unsigned i;
+
+	for (i = 0; i < WHO; i++)
+		c->of[i] = s->sets[i][0] == NULL ? NULL :
+		    town_read_conf((enum who)i, s->sets[i]);
+}
+
+struct sums {
+	uint64_t	 runs, refused, failed;
+};
+
+static void
+play_once(const struct town_conf *c, enum nth_what what, uint64_t at,
+    bool ever, struct sums *sums)
+{
+	static struct town t;
+
+	nth = (struct nth){ .what = what, .at = at, .ever = ever };
+	if (getenv("NTH_LOUD") != NULL) {
+		tell_where(stderr);
+		fprintf(stderr, "begins\n");
+	}
+	town_open(&t, c, playing->victim, &nth);
+	playing->play(&t, &nth);
+	town_close(&t);
+	sums->runs++;
+	sums->refused += t.starts_refused;
+	sums->failed += nth.failed;
+}
+
+static bool
+wanted(enum nth_what what, bool ever)
+{
+	return (only_what == NULL || (what == NTH_ALLOC) ==
+	    (strcmp(only_what, "memory") == 0)) && (only_how == NULL ||
+	    ever == (strcmp(only_how, "ever") == 0));
+}
+
+static void
+each_n(const struct town_conf *c, enum nth_what what, bool ever)
+{
+	struct sums sums = { 0 };
+	uint64_t at = first;
+
+	do
+		play_once(c, what, at++, ever, &sums);
+	while (nth.failed > 0 && only_how == NULL);
+	printf("%s: each %s fails %s: %" PRIu64 " runs, %" PRIu64 " calls "
+	    "failed, %" PRIu64 " starts were refused\n", playing->name,
+	    what == NTH_ALLOC ? "allocation" : "operation",
+	    ever ? "for ever" : "once", sums.runs, sums.failed, sums.refused);
+	fflush(stdout);
+}
+
+static void
+play_all(const struct scenario *s)
+{
+	struct sums sums = { 0 };
+	struct town_conf c;
+	unsigned i;
+
+	playing = s;
+	signal(SIGABRT, on_abort);
+	read_confs(s, &c);
+	play_once(&c, NTH_NOTHING, 0, false, &sums);
+	printf("%s: N: ", s->name);
+	nth_print(&nth, stdout);
+	printf("\n");
+	fflush(stdout);
+	ck_assert_uint_ge(nth.allocs + nth.ops, 200);
+	for (i = 0; i < 4; i++)
+		if (wanted(i < 2 ? NTH_ALLOC : NTH_OP, i % 2 == 1))
+			each_n(&c, i < 2 ? NTH_ALLOC : NTH_OP, i % 2 == 1);
+	for (i = 0; i < WHO; i++)
+		conf_free(&c.of[i]);
+}
+
+#define URL	"exporter.endpoint=http://127.0.0.1:4318"
+static const struct scenario scenarios[] = {
+	{ "agent", AGENT, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
+	    [RELAY] = { "relay.listen=127.0.0.1:24224", URL } }, play_agent },
+};
+#define SCENARIOS	(sizeof(scenarios) / sizeof(scenarios[0]))
+
+START_TEST(whatever_fails_nothing_is_lost)
+{
+	play_all(&scenarios[_i]);
+}
+END_TEST
+
+int
+main(int argc, char **argv)
+{
+	Suite *s = suite_create("nth");
+	TCase *tc = tcase_create("roles");
+	SRunner *sr;
+	int failed, i;
+
+	only_what = argc > 2 ? argv[2] : NULL;
+	first = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
+	only_how = argc > 4 ? argv[4] : NULL;
+	tcase_set_timeout(tc, 300);
+	for (i = 0; i < (int)SCENARIOS; i++)
+		if (argc < 2 || strcmp(argv[1], scenarios[i].name) == 0)
+			tcase_add_loop_test(tc, whatever_fails_nothing_is_lost,
+			    i, i + 1);
+	suite_add_tcase(s, tc);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
