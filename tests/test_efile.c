@@ -288,6 +288,24 @@ START_TEST(an_end_that_cannot_be_read_costs_no_line)
 }
 END_TEST
 
+/* Where its lines end is not known: nothing is written over them. */
+START_TEST(a_file_that_cannot_be_looked_at_costs_no_line)
+{
+	ck_assert_int_eq(open_files(1000, 3), 0);
+	ck_assert_int_eq(line(1, 400), 0);
+	close_files();
+	faults(OP_STAT, 1, -EIO);
+	ck_assert_int_eq(open_files(1000, 3), -EIO);
+	faults(OP_STAT, 2, -ENOMEM);
+	ck_assert_int_eq(line(2, 400), -ENOMEM);
+	ck_assert_int_eq(line(2, 400), -ENOMEM);
+	ck_assert_int_eq(line(2, 400), 0);
+	ck_assert_uint_eq(times(1), 1);
+	ck_assert_uint_eq(times(2), 1);
+	close_files();
+}
+END_TEST
+
 START_TEST(a_directory_that_cannot_be_synced_is_tried_again)
 {
 	unsigned i;
@@ -371,6 +389,7 @@ main(void)
 	tcase_add_test(tc, a_failed_sync_is_not_repeated_on_that_file);
 	tcase_add_test(tc, a_rotation_that_fails_overwrites_nothing);
 	tcase_add_test(tc, an_end_that_cannot_be_read_costs_no_line);
+	tcase_add_test(tc, a_file_that_cannot_be_looked_at_costs_no_line);
 	tcase_add_test(tc, a_directory_that_cannot_be_synced_is_tried_again);
 	tcase_add_test(tc, names_that_are_not_ours_neither_count_nor_go);
 	tcase_add_test(tc, a_torn_line_is_cut_off_at_the_start);

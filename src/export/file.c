@@ -400,6 +400,18 @@ closed(struct efile *f)
 	f->closed(f->closed_arg);
 }
 
+/* Only a file that is not there is empty: lines lie in the others. */
+static void
+looked_at(struct efile *f, int res)
+{
+	if (res < 0 && res != -ENOENT) {
+		finish(f, res);
+		return;
+	}
+	f->size = res == 0 ? f->op.stat.size : 0;
+	open_current(f);
+}
+
 /* Steps whose failure ends what is under way. */
 static void
 went_well(struct efile *f)
@@ -452,10 +464,7 @@ stepped(struct op *op)
 	int res = op->res < 0 ? (int)op->res : 0;
 
 	switch (f->step) {
-	case STAT:
-		f->size = res == 0 ? op->stat.size : 0;
-		open_current(f);
-		break;
+	case STAT: looked_at(f, res); break;
 	case READ_TAIL: tail_read(f, op->res); break;
 	case WRITE: line_written(f, op->res); break;
 	case NEWLINE:
