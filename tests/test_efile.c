@@ -306,6 +306,24 @@ START_TEST(a_file_that_cannot_be_looked_at_costs_no_line)
 }
 END_TEST
 
+/* Its line is still to come: it would be there twice. */
+START_TEST(a_file_is_not_left_with_a_line_that_was_given_up)
+{
+	ck_assert_int_eq(open_files(1000, 3), 0);
+	ck_assert_int_eq(line(1, 400), 0);
+	/* the sync and the cut, the cut twice more */
+	fileloop_fault(l, (struct fault){ .kind = OP_IDLE, .after = 2,
+	    .times = 4, .res = -EIO });
+	ck_assert_int_eq(line(2, 400), -EIO);
+	ck_assert_int_eq(line(2, 400), -EIO);
+	ck_assert_int_eq(line(2, 400), -EIO);
+	ck_assert_int_eq(line(2, 400), 0);
+	ck_assert_uint_eq(times(1), 1);
+	ck_assert_uint_eq(times(2), 1);
+	close_files();
+}
+END_TEST
+
 START_TEST(a_directory_that_cannot_be_synced_is_tried_again)
 {
 	unsigned i;
@@ -390,6 +408,7 @@ main(void)
 	tcase_add_test(tc, a_rotation_that_fails_overwrites_nothing);
 	tcase_add_test(tc, an_end_that_cannot_be_read_costs_no_line);
 	tcase_add_test(tc, a_file_that_cannot_be_looked_at_costs_no_line);
+	tcase_add_test(tc, a_file_is_not_left_with_a_line_that_was_given_up);
 	tcase_add_test(tc, a_directory_that_cannot_be_synced_is_tried_again);
 	tcase_add_test(tc, names_that_are_not_ours_neither_count_nor_go);
 	tcase_add_test(tc, a_torn_line_is_cut_off_at_the_start);

@@ -19,7 +19,7 @@
 /* What the one op under way is for. */
 enum step {
 	IDLE, MKDIR, LIST, STAT, OPEN, READ_TAIL, CUT, WRITE, NEWLINE, SYNC,
-	CUT_BACK, CLOSE_OLD, RENAME, DROP_EMPTY, LIST_OLD, DROP_OLD,
+	CUT_BACK, CUT_AGAIN, CLOSE_OLD, RENAME, DROP_EMPTY, LIST_OLD, DROP_OLD,
 	SYNC_DIR_OPEN, SYNC_DIR, SYNC_DIR_CLOSE, CLOSE
 };
 
@@ -33,6 +33,7 @@ struct efile {
 	enum step	 step;
 	bool		 opening;	/* efile_open is under way */
 	bool		 spoiled;	/* no line is to follow in this file */
+	bool		 uncut;		/* it ends in a line that is to come again */
 	bool		 dir_synced;	/* since fd was opened */
 	int		 fd;		/* -1: to be opened */
 	int		 dir_fd;
@@ -157,6 +158,14 @@ close_old(struct efile *f)
 	loop_close(f->env->loop, &f->op, fd);
 }
 
+/* Before any other: the same line would be there twice. */
+static void
+cut_again(struct efile *f)
+{
+	f->step = CUT_AGAIN;
+	loop_truncate(f->env->loop, &f->op, f->fd, f->size);
+}
+
 /* What the line needs next. */
 static void
 proceed(struct efile *f)
@@ -167,6 +176,8 @@ proceed(struct efile *f)
 		sync_dir(f);
 	else if (f->opening)
 		finish(f, 0);
+	else if (f->uncut)
+		cut_again(f);
 	else if (f->spoiled ||
 	    (f->size > 0 && f->size + f->line.n + 1 > f->bytes_max))
 		close_old(f);
@@ -366,8 +377,7 @@ line_synced(struct efile *f, int res)
 static void
 line_undone(struct efile *f, int res)
 {
-	if (res < 0)
-		f->spoiled = true;
+	f->uncut = res < 0;
 	finish(f, f->error);
 }
 
@@ -436,6 +446,10 @@ went_well(struct efile *f)
 			proceed(f);
 		break;
 	case CUT:
+		proceed(f);
+		break;
+	case CUT_AGAIN:
+		f->uncut = false;
 		proceed(f);
 		break;
 	case SYNC_DIR_OPEN:

@@ -9,9 +9,10 @@
  *                                      beyond files_keep the oldest goes
  *
  * A line torn by a crash is cut off at the next start (nobody was told it
- * was there), one that could not be written at once.  After a write or sync
- * that failed, but for want of room, nothing more goes to that file: it is
- * rotated away, or removed if it holds no line.
+ * was there), one that could not be written at once, or before anything else
+ * if that fails.  After a write or sync that failed, but for want of room,
+ * nothing more goes to that file: it is rotated away, or removed if it holds
+ * no line.
  * One line is under way at a time.
  */
 #ifndef EMPLOG_EXPORT_FILE_H
