@@ -75,6 +75,8 @@ nth_fails(struct nth *n, unsigned kind)
 		return false;
 	if (n->failed++ == 0)
 		n->kind = kind;
+	if (n->loud)
+		fprintf(stderr, "%s fails\n", nth_kind_name(kind));
 	return true;
 }
 

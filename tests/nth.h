@@ -38,6 +38,7 @@ struct nth {
 	uint64_t	 at;		/* the first call is 1 */
 	bool		 ever;		/* those behind it too */
 	bool		 lifted;
+	bool		 loud;		/* says each that fails */
 	uint64_t	 calls[NTH_KINDS];
 	uint64_t	 allocs, ops;	/* of all kinds */
 	uint64_t	 failed;

@@ -60,6 +60,13 @@ town_read_conf(enum who who, const char *const *more)
 
 /* ---- what arrives ---- */
 
+static bool
+exports(const struct node *n)
+{
+	return n->who == EXPORTER || (n->who == RELAY &&
+	    strcmp(conf_text(n->conf, KEY_relay_next), "export") == 0);
+}
+
 static void
 arrive(struct town *t, unsigned lane, unsigned n, bool dead)
 {
@@ -125,15 +132,13 @@ look_in_file(void *arg, const char *path, struct bytes content)
 static void
 look_at_files(struct town *t)
 {
-	const struct conf *c;
 	struct node *n;
 	unsigned i;
 
 	for (n = t->node; n < t->node + WHO; n++) {
-		c = n->conf;
-		if (!n->used || n->who == AGENT)
+		if (!n->used || !exports(n))
 			continue;
-		if (*conf_text(c, KEY_exporter_endpoint) == '\0')
+		if (*conf_text(n->conf, KEY_exporter_endpoint) == '\0')
 			for (i = 0; i < LANES; i++)
 				memset(t->lane[i].got, 0,
 				    sizeof(t->lane[i].got));
@@ -213,13 +218,6 @@ node_gone(struct node *n)
 	n->role = NULL;
 	n->ready = n->refused = n->drained = false;
 	n->up_ns = sim_now(n->t->sim) + 500 * MS;
-}
-
-static bool
-exports(const struct node *n)
-{
-	return n->who == EXPORTER || (n->who == RELAY &&
-	    strcmp(conf_text(n->conf, KEY_relay_next), "export") == 0);
 }
 
 static void

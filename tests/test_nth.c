@@ -13,11 +13,13 @@
 
 #include <check.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/must.h"
@@ -95,6 +97,78 @@ play_agent(struct town *t, struct nth *n)
 	town_settle(t);
 }
 
+/* Stored and passed on; sent again; an end by force and one in order. */
+static void
+play_relay(struct town *t, struct nth *n)
+{
+	town_run(t, 200 * MS);
+	town_make(t, 0, 4, 100);
+	town_run(t, 200 * MS);
+	town_kill(t, EXPORTER);
+	town_make(t, 1, 6, 2000);
+	town_run(t, 1 * S);
+	town_kill(t, RELAY);
+	town_make(t, 0, 4, 100);
+	town_run(t, 300 * MS);
+	town_up(t, RELAY);
+	town_up(t, EXPORTER);
+	town_run(t, 1500 * MS);
+	town_make(t, 0, 4, 100);
+	town_run(t, 300 * MS);
+	town_drain(t, RELAY);
+	town_up(t, RELAY);
+	town_run(t, 500 * MS);
+	nth_lift(n);
+	town_settle(t);
+}
+
+/* One record is refused, whatever it is sent with; now and then all are. */
+static int
+moody(struct town *t, struct bytes body)
+{
+	if (memmem(body.p, body.n, "[1.3]", 5) != NULL)
+		return 400;
+	switch (t->posts) {
+	case 1: return 503;
+	case 2: return 429;
+	default: return 200;
+	}
+}
+
+static void
+play_exporter(struct town *t, struct nth *n)
+{
+	t->answer = moody;
+	town_run(t, 200 * MS);
+	town_make(t, 0, 4, 100);
+	town_run(t, 2 * S);
+	town_make(t, 0, 4, 2000);
+	town_make(t, 1, 6, 100);
+	town_run(t, 4 * S);
+	town_drain(t, EXPORTER);
+	town_make(t, 0, 4, 100);
+	town_up(t, EXPORTER);
+	town_run(t, 1 * S);
+	nth_lift(n);
+	town_settle(t);
+}
+
+static void
+play_files(struct town *t, struct nth *n)
+{
+	town_run(t, 200 * MS);
+	town_make(t, 0, 4, 100);
+	town_run(t, 500 * MS);
+	town_make(t, 1, 6, 2000);
+	town_run(t, 1 * S);
+	town_drain(t, EXPORTER);
+	town_make(t, 0, 4, 100);
+	town_up(t, EXPORTER);
+	town_run(t, 1 * S);
+	nth_lift(n);
+	town_settle(t);
+}
+
 /* ---- the runs ---- */
 
 static void
@@ -108,7 +182,7 @@ read_confs(const struct scenario *s, struct town_conf *c)
 }
 
 struct sums {
-	uint64_t	 runs, refused, failed;
+	uint64_t	 runs, refused, failed, wrong;
 };
 
 static void
@@ -117,7 +191,8 @@ play_once(const struct town_conf *c, enum nth_what what, uint64_t at,
 {
 	static struct town t;
 
-	nth = (struct nth){ .what = what, .at = at, .ever = ever };
+	nth = (struct nth){ .what = what, .at = at, .ever = ever,
+	    .loud = getenv("NTH_LOUD") != NULL };
 	if (getenv("NTH_LOUD") != NULL) {
 		tell_where(stderr);
 		fprintf(stderr, "begins\n");
@@ -128,6 +203,29 @@ play_once(const struct town_conf *c, enum nth_what what, uint64_t at,
 	sums->runs++;
 	sums->refused += t.starts_refused;
 	sums->failed += nth.failed;
+}
+
+/* NTH_ALL: each run in a process of its own, and all that is wrong is said. */
+static void
+play_apart(const struct town_conf *c, enum nth_what what, uint64_t at,
+    bool ever, struct sums *sums)
+{
+	int status = 0;
+	pid_t pid;
+
+	if (getenv("NTH_ALL") == NULL) {
+		play_once(c, what, at, ever, sums);
+		return;
+	}
+	pid = fork();
+	if (pid == 0) {
+		play_once(c, what, at, ever, sums);
+		_exit(nth.failed > 0 ? 2 : 0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	sums->runs++;
+	sums->wrong += !WIFEXITED(status) || WEXITSTATUS(status) == 1;
+	nth.failed = status != 0;
 }
 
 static bool
@@ -145,13 +243,14 @@ each_n(const struct town_conf *c, enum nth_what what, bool ever)
 	uint64_t at = first;
 
 	do
-		play_once(c, what, at++, ever, &sums);
+		play_apart(c, what, at++, ever, &sums);
 	while (nth.failed > 0 && only_how == NULL);
 	printf("%s: each %s fails %s: %" PRIu64 " runs, %" PRIu64 " calls "
 	    "failed, %" PRIu64 " starts were refused\n", playing->name,
 	    what == NTH_ALLOC ? "allocation" : "operation",
 	    ever ? "for ever" : "once", sums.runs, sums.failed, sums.refused);
 	fflush(stdout);
+	ck_assert_uint_eq(sums.wrong, 0);
 }
 
 static void
@@ -177,10 +276,20 @@ play_all(const struct scenario *s)
 		conf_free(&c.of[i]);
 }
 
+#define LISTEN	"relay.listen=127.0.0.1:24224"
 #define URL	"exporter.endpoint=http://127.0.0.1:4318"
 static const struct scenario scenarios[] = {
 	{ "agent", AGENT, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
-	    [RELAY] = { "relay.listen=127.0.0.1:24224", URL } }, play_agent },
+	    [RELAY] = { LISTEN, URL } }, play_agent },
+	{ "relay", RELAY, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
+	    [RELAY] = { LISTEN, "relay.next=127.0.0.1:24225" },
+	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225", URL } },
+	    play_relay },
+	{ "exporter", EXPORTER, { [AGENT] = { "agent.relay=127.0.0.1:24225" },
+	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225", URL } },
+	    play_exporter },
+	{ "files", EXPORTER, { [AGENT] = { "agent.relay=127.0.0.1:24225" },
+	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225" } }, play_files },
 };
 #define SCENARIOS	(sizeof(scenarios) / sizeof(scenarios[0]))
 
@@ -198,6 +307,9 @@ main(int argc, char **argv)
 	SRunner *sr;
 	int failed, i;
 
+	/* World after world: what one has used is there for the next. */
+	(void)mallopt(M_MMAP_THRESHOLD, 32 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
 	only_what = argc > 2 ? argv[2] : NULL;
 	first = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
 	only_how = argc > 4 ? argv[4] : NULL;
