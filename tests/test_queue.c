@@ -1544,6 +1544,69 @@ START_TEST(without_descriptors_the_reader_waits_and_loses_nothing)
 }
 END_TEST
 
+/* A disk that is away for a moment: over a network it is. */
+START_TEST(a_block_that_can_be_read_later_is_not_lost)
+{
+	unsigned i, n, at_start = _i > 0;
+
+	start();
+	put_many(30);
+	crash();
+	if (!at_start)
+		start();
+	fileloop_fault(l, (struct fault){ .kind = OP_READ, .times = 4,
+	    .after = at_start ? (unsigned)_i - 1 : 6, .res = -EIO });
+	if (at_start) {
+		ck_assert_int_eq(queue_new(&q, &env, &conf), 0);
+		open_res = 1;
+		queue_open(q, on_open, NULL);
+	}
+	for (n = 0, i = 0; n < 8 || i < 30; n++) {
+		ck_assert_uint_lt(n, 100);
+		pass(1100 * MS);
+		while (open_res == 0 && queue_peek(q) > 0) {
+			queue_commit(q, take(i++, 40000));
+			fileloop_settle(l);
+		}
+	}
+	ck_assert_int_eq(open_res, 0);
+	take_none();
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_quarantined_frames), 0);
+}
+END_TEST
+
+/* A disk that comes back later than a start waits for it. */
+START_TEST(what_was_damage_at_start_is_none_of_the_queue_s_frames)
+{
+	unsigned i, n = 0;
+	struct chunk c;
+	uint64_t seq;
+
+	start();
+	put_many(30);
+	crash();
+	fileloop_fault(l, (struct fault){ .kind = OP_READ, .times = 12,
+	    .after = (unsigned)_i, .res = -EIO });
+	ck_assert_int_eq(queue_new(&q, &env, &conf), 0);
+	open_res = 1;
+	queue_open(q, on_open, NULL);
+	for (i = 0; i < 60; i++) {
+		pass(1100 * MS);
+		while (open_res == 0 && try_take(&seq, &c) == 0) {
+			queue_commit(q, seq);
+			fileloop_settle(l);
+			n++;
+		}
+	}
+	ck_assert_int_eq(open_res, 0);
+	/* behind the last ledger nobody knows how many there were */
+	ck_assert(n + ctr_get(&env.ctr, CTR_queue_lost_frames) == 30 ||
+	    ctr_get(&env.ctr, CTR_queue_quarantined_frames) > 0);
+	check_books();
+}
+END_TEST
+
 /* It was with the consumer, came back, and then its file was gone. */
 START_TEST(a_frame_given_back_whose_file_is_gone_is_lost_and_counted)
 {
@@ -2097,6 +2160,10 @@ main(void)
 	tcase_add_test(t, a_close_while_an_open_fails_is_answered_after_it);
 	tcase_add_test(t,
 	    without_descriptors_the_reader_waits_and_loses_nothing);
+	tcase_add_loop_test(t, a_block_that_can_be_read_later_is_not_lost,
+	    0, 20);
+	tcase_add_loop_test(t,
+	    what_was_damage_at_start_is_none_of_the_queue_s_frames, 0, 20);
 	tcase_add_test(t,
 	    a_frame_given_back_whose_file_is_gone_is_lost_and_counted);
 	tcase_add_test(t, a_spare_somebody_took_away_is_made_anew);

@@ -232,6 +232,16 @@ next_file(struct recover *rec)
 		stat_segment(rec);
 }
 
+/* What the reader must not take for frames when it can read it after all. */
+static void
+keep_damage(struct recover *rec)
+{
+	struct ranges had = rec->seg->damage;
+
+	rec->seg->damage = rec->damage;
+	rec->damage = had;
+}
+
 static void
 close_file(struct recover *rec)
 {
@@ -432,6 +442,7 @@ is_tail(const struct segment *seg)
 void
 recover_sync(struct recover *rec)
 {
+	keep_damage(rec);
 	recover_step(rec, R_SYNC);
 	loop_fsync(recover_loop(rec), &rec->op, rec->fd);
 }
