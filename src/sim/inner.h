@@ -83,6 +83,7 @@ struct sim_map {			/* one mapping of a lane */
 	void		*base;
 	uint64_t	 bytes;
 	bool		 locked;
+	bool		 writes;	/* a watch hears of its close */
 };
 
 struct loop_watch {			/* the backend's own type */

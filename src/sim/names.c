@@ -238,6 +238,7 @@ disk_open(struct sim_proc *p, const char *path, int flags, uint32_t mode)
 		disk_resize(n, 0);
 	n->opens++;
 	p->fd[fd].node = n;
+	p->fd[fd].writes = (flags & O_ACCMODE) != O_RDONLY;
 	p->fd[fd].path = strdup(path);
 	must(p->fd[fd].path != NULL);
 	return fd;
@@ -251,7 +252,8 @@ disk_close(struct sim_proc *p, int fd)
 
 	if (f->locked)
 		inode_unlock(n);
-	disk_changed(p->host, f->path);
+	if (f->writes)
+		disk_changed(p->host, f->path);
 	free(f->path);
 	*f = (struct sim_fd){ 0 };
 	n->opens--;
