@@ -555,8 +555,12 @@ town_open(struct town *t, const struct town_conf *c, enum who victim,
 		n->nth = n->who == victim ? nth : NULL;
 		n->ctr = calloc(1, counters_bytes());
 		must(n->ctr != NULL);
-		node_start(n);
 	}
+	if (c->disks != NULL)
+		c->disks(t);
+	for (i = WHO; i-- > 0;)
+		if (t->node[i].used)
+			node_start(&t->node[i]);
 }
 
 void

@@ -82,6 +82,8 @@ struct town {
 /* What is configured, once for all runs. */
 struct town_conf {
 	struct conf	*of[WHO];	/* NULL: there is none */
+	/* Puts files on disks before anybody starts; may be NULL. */
+	void		(*disks)(struct town *t);
 };
 /* sets: NULL-ended, besides what all have. */
 struct conf *town_read_conf(enum who who, const char *const *sets);

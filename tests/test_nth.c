@@ -30,6 +30,7 @@ struct scenario {
 	enum who	 victim;
 	const char	*sets[WHO][6];	/* NULL-ended; none: not there */
 	void		(*play)(struct town *t, struct nth *n);
+	void		(*disks)(struct town *t);
 };
 
 static struct nth nth;
@@ -122,6 +123,52 @@ play_relay(struct town *t, struct nth *n)
 	town_settle(t);
 }
 
+/* A directory that others have been in, and a queue that held nothing. */
+static void
+spoil_disk(struct town *t)
+{
+	static uint8_t noise[9000];
+	struct sim_host *h = t->node[RELAY].host;
+	struct bytes some = { noise, sizeof(noise) };
+	size_t i;
+
+	for (i = 0; i < sizeof(noise); i++)
+		noise[i] = (uint8_t)(i * 167 + (i >> 7));
+	(void)sim_install(h, "/state", LOOP_DIR, bytes_of(NULL, 0));
+	(void)sim_install(h, "/state/relay", LOOP_DIR, bytes_of(NULL, 0));
+	(void)sim_install(h, "/state/relay/0", LOOP_DIR, bytes_of(NULL, 0));
+	(void)sim_install(h, "/state/relay/0/spare", LOOP_FILE, some);
+	(void)sim_install(h, "/state/relay/0/0000000000000001.seg", LOOP_FILE,
+	    some);
+	(void)sim_install(h, "/state/relay/0/0000000000000002.seg", LOOP_FILE,
+	    bytes_of(noise, 100));
+	(void)sim_install(h, "/state/relay/0/0000000000000003.seg", LOOP_DIR,
+	    bytes_of(NULL, 0));
+	(void)sim_install(h, "/state/relay/0/README", LOOP_FILE, some);
+}
+
+/* Its queue opened over and over, written, committed, and cleaned up. */
+static void
+play_damage(struct town *t, struct nth *n)
+{
+	unsigned i;
+
+	for (i = 0; i < 3; i++) {
+		town_up(t, RELAY);
+		town_run(t, 300 * MS);
+		town_make(t, i % 2, 5, 1500);
+		town_run(t, 1500 * MS);
+		if (i == 1)
+			town_kill(t, RELAY);
+		else
+			town_drain(t, RELAY);
+	}
+	town_up(t, RELAY);
+	town_run(t, 500 * MS);
+	nth_lift(n);
+	town_settle(t);
+}
+
 /* One record is refused, whatever it is sent with; now and then all are. */
 static int
 moody(struct town *t, struct bytes body)
@@ -176,6 +223,7 @@ read_confs(const struct scenario *s, struct town_conf *c)
 {
 	unsigned i;
 
+	c->disks = s->disks;
 	for (i = 0; i < WHO; i++)
 		c->of[i] = s->sets[i][0] == NULL ? NULL :
 		    town_read_conf((enum who)i, s->sets[i]);
@@ -280,16 +328,21 @@ play_all(const struct scenario *s)
 #define URL	"exporter.endpoint=http://127.0.0.1:4318"
 static const struct scenario scenarios[] = {
 	{ "agent", AGENT, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
-	    [RELAY] = { LISTEN, URL } }, play_agent },
+	    [RELAY] = { LISTEN, URL } }, play_agent, NULL },
 	{ "relay", RELAY, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
 	    [RELAY] = { LISTEN, "relay.next=127.0.0.1:24225" },
 	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225", URL } },
-	    play_relay },
+	    play_relay, NULL },
+	{ "damage", RELAY, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
+	    [RELAY] = { LISTEN, "relay.next=127.0.0.1:24225" },
+	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225", URL } },
+	    play_damage, spoil_disk },
 	{ "exporter", EXPORTER, { [AGENT] = { "agent.relay=127.0.0.1:24225" },
 	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225", URL } },
-	    play_exporter },
+	    play_exporter, NULL },
 	{ "files", EXPORTER, { [AGENT] = { "agent.relay=127.0.0.1:24225" },
-	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225" } }, play_files },
+	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225" } }, play_files,
+	    NULL },
 };
 #define SCENARIOS	(sizeof(scenarios) / sizeof(scenarios[0]))
 
