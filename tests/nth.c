@@ -175,7 +175,7 @@ spoil(struct loop *l, const struct op *op)
 	struct sim_proc *p = l->be_state;
 
 	if (strcmp(l->be->name, "sim") == 0 && p->fd[op->fd].kind == FD_FILE)
-		p->fd[op->fd].node->broken = true;
+		disk_sync_fails(p, p->fd[op->fd].node);
 }
 
 static void

@@ -246,6 +246,13 @@ not_written_back(struct sim *s, struct inode *n)
 	n->undo_n = left;
 }
 
+void
+disk_sync_fails(struct sim_proc *p, struct inode *n)
+{
+	p->host->syncs_failed++;
+	not_written_back(p->host->sim, n);
+}
+
 static void
 sync_directory(struct sim_host *h, const char *dir)
 {
@@ -278,8 +285,7 @@ disk_sync(struct sim_proc *p, struct sim_fd *f)
 		return 0;
 	}
 	if (sim_chance(s, s->faults.fsync_error, FAULT_FSYNC)) {
-		p->host->syncs_failed++;
-		not_written_back(s, f->node);
+		disk_sync_fails(p, f->node);
 		return -EIO;
 	}
 	written_back(f->node);

@@ -83,7 +83,6 @@ struct sim_map {			/* one mapping of a lane */
 	void		*base;
 	uint64_t	 bytes;
 	bool		 locked;
-	bool		 writes;	/* a watch hears of its close */
 };
 
 struct loop_watch {			/* the backend's own type */
@@ -151,6 +150,7 @@ struct sim_fd {
 	struct sock	*sock;
 	struct listener	*listener;
 	bool		 locked;
+	bool		 writes;	/* a watch hears of its close */
 	char		*path;		/* FD_FILE: its own */
 };
 
@@ -242,6 +242,8 @@ int64_t	 disk_read(struct sim_proc *p, struct inode *n, void *buf, size_t len,
 int64_t	 disk_write(struct sim_proc *p, struct inode *n, const void *buf,
 	    size_t len, uint64_t off);
 int	 disk_sync(struct sim_proc *p, struct sim_fd *f);
+/* What the kernel does when an fsync of it fails. */
+void	 disk_sync_fails(struct sim_proc *p, struct inode *n);
 struct inode *inode_new(struct sim_host *h, enum loop_type type,
 	    uint32_t mode);
 void	 inode_put(struct inode *n);
