@@ -177,7 +177,7 @@ START_TEST(a_start_waits_for_a_disk_that_cannot_be_read)
 	give(20);
 	pass(S);
 	crash(false);
-	sim_unreadable(host, sim_now(sim) + 40 * S);
+	sim_unreadable(host, sim_now(sim) + 15 * S);
 	begin();
 	ck_assert_uint_eq(queue_held_records(q), 20);
 	ck_assert_uint_eq(take_all(), 20);
