@@ -34,7 +34,8 @@
 #define SEGMENT		(128u << 10)
 #define SEGS		3u
 #define UNITS_MAX	400u
-#define FRAMES_MAX	600u
+#define SEGS_MAX	8u
+#define FRAMES_MAX	1200u
 #define TAIL		(64u << 10)
 #define LOOK_EVERY	7u	/* trials, of those where all is there */
 #define FLIPS		100000u
@@ -59,7 +60,7 @@ struct segment_bytes { uint8_t *p; size_t n; uint64_t number; };
 
 static struct unit unit[UNITS_MAX];
 static uint32_t units;
-static struct segment_bytes base[SEGS + 1], now[SEGS + 1];
+static struct segment_bytes base[SEGS_MAX], now[SEGS_MAX];
 static uint32_t segs;
 static struct place place[FRAMES_MAX];
 static uint32_t places;
@@ -818,6 +819,148 @@ START_TEST(a_segment_is_there_twice)
 }
 END_TEST
 
+/* What a backup brings back: a copy of segment a, under a name of its own. */
+static void
+copy_segment(uint32_t a)
+{
+	ck_assert_uint_lt(segs, SEGS_MAX);
+	base[segs] = base[a];
+	base[segs].number = 99 + segs;
+	find_places(segs++);
+}
+
+static void
+spoil_frame(uint32_t i)
+{
+	now[place[i].seg].p[place[i].at + dice((uint32_t)place[i].size)] ^=
+	    (uint8_t)(1 + dice(255));
+	touched[i] = true;
+}
+
+/* Some copies are gone, some frames of the others spoilt.  True: any is. */
+static bool
+mingle(uint32_t n)
+{
+	uint32_t i, rate = 2 + dice(n % 2 == 0 ? 4 : 60);
+	bool harmed = false;
+
+	restore();
+	for (i = 0; i < segs; i++)
+		if (dice(8) == 0) {
+			now[i].number = 0;
+			touch(i, 0, base[i].n);
+		}
+	for (i = 0; i < places; i++)
+		if (now[place[i].seg].number != 0 &&
+		    place[i].kind == FRAME_DATA && dice(rate) == 0) {
+			spoil_frame(i);
+			harmed = true;
+		}
+	snprintf(note, sizeof(note), "mingled %u", n);
+	return harmed;
+}
+
+/* Each has frames the other one has not: all of them come, and in order. */
+START_TEST(a_copy_has_what_is_spoilt_in_the_other)
+{
+	uint32_t n;
+
+	copy_segment(0);
+	copy_segment(1);
+	copy_segment(0);
+	rnd = 2027;
+	for (n = 0; n < 400; n++)
+		trial(mingle(n));
+}
+END_TEST
+
+static void
+reopen(struct run *r)
+{
+	run_close(r);
+	r->res = 1;
+	r->closed = false;
+	run_open(r);
+}
+
+/* Takes all there is, commits one in every, tells which. */
+static void
+commit_one_in(struct run *r, uint32_t every, bool committed[UNITS_MAX])
+{
+	uint32_t i;
+
+	take_all(r);
+	for (i = 0; i < units; i++)
+		if (came[i] && dice(every) == 0) {
+			queue_commit(r->q, unit[i].seq);
+			committed[i] = true;
+		}
+}
+
+static void
+is_old_segment(void *arg, const char *path, struct bytes b)
+{
+	uint32_t i;
+	char name[64];
+
+	for (i = 0; i < segs; i++) {
+		snprintf(name, sizeof(name), DIR "/%016" PRIx64 ".seg",
+		    now[i].number);
+		*(unsigned *)arg += strcmp(path, name) == 0;
+	}
+}
+
+static void
+left_came(const bool first[UNITS_MAX], const bool done[UNITS_MAX])
+{
+	uint32_t i;
+
+	for (i = 0; i < units; i++)
+		ck_assert_msg(came[i] == (first[i] && !done[i]),
+		    "%s: unit %u", note, i);
+}
+
+START_TEST(what_is_mingled_is_delivered_over_several_starts)
+{
+	static bool first[UNITS_MAX], before[UNITS_MAX],
+	    done[UNITS_MAX];
+	unsigned files = 0;
+	uint32_t n;
+	struct run r;
+
+	copy_segment(0);
+	copy_segment(1);
+	rnd = 2028;
+	for (n = 0; n < 100; n++) {
+		(void)mingle(n);
+		memset(touched, 0, sizeof(touched));
+		memset(done, 0, sizeof(done));
+		trials++;
+		run_begin(&r);
+		install(&r);
+		run_open(&r);
+		commit_one_in(&r, 3, done);
+		memcpy(first, came, sizeof(came));
+		memcpy(before, done, sizeof(done));
+		queue_rewind(r.q);
+		take_all(&r);
+		left_came(first, before);
+		reopen(&r);
+		commit_one_in(&r, 1, done);
+		left_came(first, before);
+		sim_run(r.sim, sim_now(r.sim) + 10000000, NULL, NULL);
+		reopen(&r);
+		ck_assert_uint_eq(queue_held_frames(r.q), 0);
+		goes_on(&r);
+		sim_run(r.sim, sim_now(r.sim) + 10000000, NULL, NULL);
+		sim_files(r.host, is_old_segment, &files);
+		run_close(&r);
+		run_end(&r);
+	}
+	ck_assert_uint_eq(files, 0);
+}
+END_TEST
+
 START_TEST(a_segment_is_gone)
 {
 	uint32_t a;
@@ -875,6 +1018,8 @@ suite(void)
 		{ "mending", no_byte_is_lost_when_the_power_goes_while_it_is_mended },
 		{ "swapped", segments_have_each_others_names },
 		{ "doubled", a_segment_is_there_twice },
+		{ "mingled", a_copy_has_what_is_spoilt_in_the_other },
+		{ "restarts", what_is_mingled_is_delivered_over_several_starts },
 		{ "gone", a_segment_is_gone },
 		{ "version", a_segment_is_of_another_version },
 	};

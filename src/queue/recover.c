@@ -2,19 +2,19 @@
 /*
  * recover.c - from any bytes in the directory to an open queue
  *
- * Three passes over the segments, each in memory that does not depend on
+ * Passes over the segments, each in memory that does not depend on
  * how many there are:
  *   HEADS    the first frame of each: its true number, and which is the
  *            newest with an intact checkpoint (the base)
  *   LEDGERS  from the base on: checkpoint and commits, so what is done
  *   DATA     all: what is held, what is damaged; damage is copied away, each
  *            is synced, the last two are cut behind their last frame
+ *   ORDER    only where frames of one lie between those of another; order.c
  * Then a new segment is begun, always.
  */
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 
 #include "queue/recover.h"
 
@@ -37,6 +37,7 @@ recover_free(struct recover *rec)
 	ranges_fini(&rec->seen, q->env);
 	ranges_fini(&rec->own, q->env);
 	ranges_fini(&rec->damage, q->env);
+	ranges_fini(&rec->cut.copies, q->env);
 	quarantine_fini(&rec->qu);
 	pages_free(&rec->feed.mem);
 	env_free(q->env, rec->path);
@@ -108,57 +109,6 @@ succeed(struct recover *rec)
 
 /* ---- passes ---- */
 
-static int
-by_order(const void *a, const void *b)
-{
-	const struct segment *x = *(struct segment *const *)a;
-	const struct segment *y = *(struct segment *const *)b;
-
-	if (x->order != y->order)
-		return x->order < y->order ? -1 : 1;
-	return x->number < y->number ? -1 : x->number > y->number;
-}
-
-static int
-by_seq(const void *a, const void *b)
-{
-	const struct segment *x = *(struct segment *const *)a;
-	const struct segment *y = *(struct segment *const *)b;
-
-	if (x->first_seq != y->first_seq)
-		return x->first_seq < y->first_seq ? -1 : 1;
-	return by_order(a, b);
-}
-
-/*
- * Files may have been renamed: what a segment says of itself counts, and in
- * the end the order of its frames.
- */
-static int
-sort_segments(struct queue *q, int (*by)(const void *, const void *))
-{
-	struct segment **v, *seg;
-	size_t n = 0, i = 0;
-
-	for (seg = q->oldest; seg != NULL; seg = seg->next)
-		n++;
-	if (n < 2)
-		return 0;
-	v = env_alloc(q->env, n * sizeof(struct segment *));
-	if (v == NULL)
-		return -ENOMEM;
-	for (seg = q->oldest; seg != NULL; seg = seg->next)
-		v[i++] = seg;
-	qsort(v, n, sizeof(struct segment *), by);
-	q->oldest = q->newest = NULL;
-	for (i = 0; i < n; i++) {
-		v[i]->next = NULL;
-		segment_append(q, v[i]);
-	}
-	env_free(q->env, v);
-	return 0;
-}
-
 static void
 find_base(struct recover *rec)
 {
@@ -181,6 +131,22 @@ stat_segment(struct recover *rec)
 	    queue_path(rec->q, rec->path, name));
 }
 
+/* All frames are known: in the end the order of their sequences counts. */
+static void
+end_data(struct recover *rec)
+{
+	int r = order_by_seq(rec->q);
+
+	if (r < 0) {
+		recover_fail(rec, r);
+	} else if (rec->pass == DATA && order_is_mixed(rec->q)) {
+		recover_pass(rec, ORDER);
+	} else {
+		recover_step(rec, R_DIRSYNC);
+		loop_fsync(recover_loop(rec), &rec->op, rec->q->dirfd);
+	}
+}
+
 static void
 end_pass(struct recover *rec)
 {
@@ -189,7 +155,7 @@ end_pass(struct recover *rec)
 
 	switch (rec->pass) {
 	case HEADS:
-		r = sort_segments(q, by_order);
+		r = order_by_number(q);
 		if (r < 0) {
 			recover_fail(rec, r);
 			return;
@@ -201,35 +167,35 @@ end_pass(struct recover *rec)
 		recover_pass(rec, DATA);
 		return;
 	default:
-		if (q->look != NULL) {
+		if (q->look != NULL)
 			look_settle(rec);
-			return;
-		}
-		recover_step(rec, R_DIRSYNC);
-		loop_fsync(recover_loop(rec), &rec->op, q->dirfd);
+		else
+			end_data(rec);
 		return;
 	}
+}
+
+static void
+go_on_with(struct recover *rec, struct segment *seg)
+{
+	rec->seg = rec->pass == ORDER ? order_next(rec, seg) : seg;
+	if (rec->seg == NULL)
+		end_pass(rec);
+	else
+		stat_segment(rec);
 }
 
 void
 recover_pass(struct recover *rec, enum pass pass)
 {
 	rec->pass = pass;
-	rec->seg = pass == LEDGERS ? rec->base : rec->q->oldest;
-	if (rec->seg == NULL)
-		end_pass(rec);
-	else
-		stat_segment(rec);
+	go_on_with(rec, pass == LEDGERS ? rec->base : rec->q->oldest);
 }
 
 static void
 next_file(struct recover *rec)
 {
-	rec->seg = rec->seg->next;
-	if (rec->seg == NULL)
-		end_pass(rec);
-	else
-		stat_segment(rec);
+	go_on_with(rec, rec->seg->next);
 }
 
 /* What the reader must not take for frames when it can read it after all. */
@@ -379,6 +345,10 @@ skip_segment(struct recover *rec, int64_t res)
 	if (rec->q->look != NULL && look_skips(rec, res))
 		return;
 	/* Not without it today: another start may find it well. */
+	if (rec->pass == ORDER) {
+		recover_fail(rec, res < 0 ? (int)res : -EAGAIN);
+		return;
+	}
 	if (res == -EIO || queue_is_passing_error((int)res)) {
 		recover_fail(rec, (int)res);
 		return;
@@ -558,7 +528,6 @@ static void
 dirsync_step(struct recover *rec, int64_t res)
 {
 	struct segment **p = &rec->q->oldest, *seg;
-	int r;
 
 	if (res < 0) {
 		recover_fail(rec, (int)res);
@@ -574,11 +543,7 @@ dirsync_step(struct recover *rec, int64_t res)
 		rec->q->newest = seg;
 		p = &seg->next;
 	}
-	r = sort_segments(rec->q, by_seq);
-	if (r < 0)
-		recover_fail(rec, r);
-	else
-		succeed(rec);
+	succeed(rec);
 }
 
 static void

@@ -3,8 +3,9 @@
  * recover.h - what the parts of a recovery share
  *
  * home.c makes, locks and lists the directory; recover.c reads its segments
- * in three passes; replay.c takes what their frames say; anew.c makes sure of
- * it; look.c tells of it where nothing may be touched.
+ * in three passes, or four; replay.c takes what their frames say; order.c
+ * sorts them, and cuts what is mingled; anew.c makes sure of it; look.c tells
+ * of it where nothing may be touched.
  */
 #ifndef EMPLOG_QUEUE_RECOVER_H
 #define EMPLOG_QUEUE_RECOVER_H
@@ -19,7 +20,19 @@ enum recover_state {
 	R_READ_AGAIN, R_COPY, R_WIPE,
 	R_ANEW_READ, R_ANEW_WRITE, R_ANEW_AGAIN, R_SYNC, R_TRIM, R_CLOSE, R_DIRSYNC,
 };
-enum pass { HEADS, LEDGERS, DATA, PASSES };
+enum pass { HEADS, LEDGERS, DATA, ORDER, PASSES };
+
+/* Of the segment read in ORDER: what is behind its last cut. */
+struct cut {
+	uint64_t	 end;		/* of all the segments before, in seq */
+	struct segment	*part;		/* the last one cut off */
+	uint64_t	 from;		/* byte */
+	uint64_t	 last;		/* seq, if any */
+	bool		 any;
+	struct tally	 held;
+	uint64_t	 bytes;		/* bodies of those */
+	struct ranges	 copies;
+};
 
 struct recover {
 	struct op	 op;
@@ -44,6 +57,7 @@ struct recover {
 	struct ranges	 damage;	/* bytes of seg */
 	uint32_t	 piece;
 	struct quarantine qu;
+	struct cut	 cut;
 };
 
 static inline void
@@ -109,6 +123,19 @@ int	 replay_frame(struct recover *rec, const struct frame *f);
 void	 replay_doubt(struct recover *rec, const struct scan *s);
 /* Everything was seen: the ledger adds up, and the counters say it. */
 void	 replay_settle(struct recover *rec);
+
+/* ---- order.c ---- */
+
+/* By the numbers they say they have.  -ENOMEM. */
+int	 order_by_number(struct queue *q);
+/* By first_seq.  -ENOMEM. */
+int	 order_by_seq(struct queue *q);
+/* Sorted so, after DATA: do the frames of some lie between those of others? */
+bool	 order_is_mixed(const struct queue *q);
+/* From seg on, the next that is to be read, or NULL; its cuts begin. */
+struct segment *order_next(struct recover *rec, struct segment *seg);
+/* A data frame of rec->seg, at rec->pos.  -ENOMEM. */
+int	 order_frame(struct recover *rec, const struct frame *f);
 
 /* ---- look.c: what is told of when q->look is set ---- */
 

@@ -154,6 +154,8 @@ replay_frame(struct recover *rec, const struct frame *f)
 			return 0;
 		r = ledger_body(rec, f);
 		return r == -ENOMEM ? r : 0;
+	case ORDER:
+		return f->kind == FRAME_DATA ? order_frame(rec, f) : 0;
 	default:
 		rec->seg->durable = rec->pos + f->size;
 		return f->kind == FRAME_DATA ? data_frame(rec, f) : 0;

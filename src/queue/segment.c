@@ -174,17 +174,52 @@ trim_one(struct queue *q)
 	return true;
 }
 
+static struct segment *
+find_finished(const struct queue *q)
+{
+	struct segment *seg;
+
+	for (seg = q->oldest; seg != NULL; seg = seg->next)
+		if (is_finished(q, seg))
+			break;
+	return seg;
+}
+
+/* The next of the parts that order.c made of its file. */
+static struct segment *
+next_part(const struct segment *seg)
+{
+	struct segment *part = seg->next;
+
+	while (part != NULL && part->number != seg->number)
+		part = part->next;
+	return part;
+}
+
+/* The file stays for its last part, with what is known of it. */
+static struct segment *
+drop_parts(struct queue *q)
+{
+	struct segment *seg, *part;
+
+	while ((seg = find_finished(q)) != NULL) {
+		part = next_part(seg);
+		if (part == NULL)
+			break;
+		part->rotten = part->rotten || seg->rotten;
+		segment_remove(q, seg);
+	}
+	return seg;
+}
+
 /* A reader that comes to it while it is on its way out passes it by. */
 static bool
 remove_one(struct queue *q)
 {
 	struct janitor *j = &q->j;
-	struct segment *seg;
+	struct segment *seg = drop_parts(q);
 	char name[32];
 
-	for (seg = q->oldest; seg != NULL; seg = seg->next)
-		if (is_finished(q, seg))
-			break;
 	if (seg == NULL)
 		return false;
 	j->seg = seg;
