@@ -13,9 +13,10 @@
  *   what was touched is counted and lies in quarantine, byte for byte;
  *   emplogd queue check's look sees the same damage and the same frames.
  *
- * DAMAGE=full does all of it, as tests/part-damage.sh: 100,000 flips or those
- * of 40 s; else it is some, for the suites of every build.  QUEUE_FLIPS=n
- * flips so many bits, SEED=n others.
+ * DAMAGE=full does all of it, as tests/part-damage.sh: every cut, 100,000
+ * flips; else it is some, for the suites of every build.  QUEUE_FLIPS=n flips
+ * so many bits, SEED=n others.  JOBS=n shares the disks among n processes:
+ * together they try the same ones.
  */
 
 #include <check.h>
@@ -23,7 +24,9 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/env.h"
 #include "queue/look.h"
@@ -39,8 +42,14 @@
 #define TAIL		(64u << 10)
 #define LOOK_EVERY	7u	/* trials, of those where all is there */
 #define FLIPS		100000u
-#define FLIP_SECONDS	40	/* of a full run, else: */
-#define FLIP_FEW	2000u
+#define FLIP_FEW	2000u	/* when not full */
+#define JOBS_MAX	16u
+
+/* An assertion of check's writes a file each time, and there are millions. */
+#define holds(claim, ...) do {						\
+	if (!(claim))							\
+		ck_abort_msg(__VA_ARGS__);				\
+} while (0)
 
 struct unit {
 	struct queue_put put;
@@ -65,6 +74,12 @@ static uint32_t segs;
 static struct place place[FRAMES_MAX];
 static uint32_t places;
 static uint64_t rnd, trials, seed;
+static uint32_t jobs = 1, job;	/* this one of them */
+static uint64_t turn;
+
+/* What the processes have tried; shared. */
+struct tried { uint64_t disks, flips; };
+static struct tried *tried;
 
 static uint8_t blob[QUEUE_TAKE_MAX], out[QUEUE_TAKE_MAX];
 static char note[128];		/* what was done, for words */
@@ -160,7 +175,7 @@ run_open(struct run *r)
 	ck_assert_int_eq(queue_new(&r->q, &r->env, &r->conf), 0);
 	queue_open(r->q, on_open, r);
 	sim_run(r->sim, UINT64_MAX, is_open, r);
-	ck_assert_msg(r->res == 0, "%s: open: %d", note, r->res);
+	holds(r->res == 0, "%s: open: %d", note, r->res);
 }
 
 static void
@@ -168,7 +183,7 @@ run_close(struct run *r)
 {
 	queue_close(r->q, on_close, r);
 	sim_run(r->sim, UINT64_MAX, is_closed, r);
-	ck_assert_msg(r->closed, "%s: does not close", note);
+	holds(r->closed, "%s: does not close", note);
 	queue_free(&r->q);
 }
 
@@ -331,7 +346,7 @@ seen_done(void *arg, int res, const struct look_sum *sum)
 {
 	struct seen *s = arg;
 
-	ck_assert_msg(res == 0, "%s: look: %d", note, res);
+	holds(res == 0, "%s: look: %d", note, res);
 	ck_assert_uint_eq(sum->held_frames, s->held);
 	s->over = true;
 }
@@ -378,10 +393,10 @@ unit_of(const struct chunk *c)
 	for (i = 0; i < units; i++)
 		if (unit[i].from == c->from)
 			break;
-	ck_assert_msg(i < units && memcmp(c->stream, lane, STREAM_ID_LEN) == 0,
+	holds(i < units && memcmp(c->stream, lane, STREAM_ID_LEN) == 0,
 	    "%s: a frame nobody put", note);
 	fill(blob, i);
-	ck_assert_msg(c->body[0].n == unit[i].len &&
+	holds(c->body[0].n == unit[i].len &&
 	    memcmp(blob, c->body[0].p, unit[i].len) == 0,
 	    "%s: unit %u has other bytes", note, i);
 	return i;
@@ -403,15 +418,15 @@ take_all(struct run *r)
 			continue;
 		}
 		idle = 0;
-		ck_assert_msg(n == 0 || seq > last, "%s: out of order", note);
+		holds(n == 0 || seq > last, "%s: out of order", note);
 		last = seq;
 		n++;
 		i = unit_of(&c);
-		ck_assert_msg(!came[i], "%s: unit %u twice", note, i);
-		ck_assert_msg(seq == unit[i].seq, "%s: unit %u", note, i);
+		holds(!came[i], "%s: unit %u twice", note, i);
+		holds(seq == unit[i].seq, "%s: unit %u", note, i);
 		came[i] = true;
 	}
-	ck_assert_msg(queue_held_frames(r->q) == n, "%s: some are held", note);
+	holds(queue_held_frames(r->q) == n, "%s: some are held", note);
 }
 
 static void
@@ -427,11 +442,11 @@ judge(void)
 			whole[place[i].unit] = true;
 	}
 	for (i = 0; i < units; i++) {
-		ck_assert_msg(!came[i] || whole[i],
+		holds(!came[i] || whole[i],
 		    "%s: unit %u was touched and comes", note, i);
-		ck_assert_msg(came[i] || !whole[i] || unit[i].committed,
+		holds(came[i] || !whole[i] || unit[i].committed,
 		    "%s: unit %u was not touched and is gone", note, i);
-		ck_assert_msg(!came[i] || !unit[i].committed || !ledgers,
+		holds(!came[i] || !unit[i].committed || !ledgers,
 		    "%s: unit %u was committed and comes", note, i);
 	}
 }
@@ -490,6 +505,17 @@ install(struct run *r)
 	}
 }
 
+/* Is the disk that is to be tried now this process's? */
+static bool
+is_mine(void)
+{
+	bool mine = turn++ % jobs == job;
+
+	if (!mine)
+		memset(touched, 0, sizeof(touched));
+	return mine;
+}
+
 /* now[] is the directory; harmed: at least one byte that matters is wrong. */
 static void
 trial(bool harmed)
@@ -499,6 +525,8 @@ trial(bool harmed)
 	struct run r;
 	bool looks;
 
+	if (!is_mine())
+		return;
 	trials++;
 	run_begin(&r);
 	install(&r);
@@ -506,22 +534,22 @@ trial(bool harmed)
 	if (looks)
 		look(&r, &seen);
 	run_open(&r);
-	ck_assert_msg(!looks || queue_held_frames(r.q) == seen.held,
+	holds(!looks || queue_held_frames(r.q) == seen.held,
 	    "%s: look says %" PRIu64 " held, open %" PRIu64, note, seen.held,
 	    queue_held_frames(r.q));
 	take_all(&r);
 	judge();
 	sim_files(r.host, in_quarantine, &kept);
-	ck_assert_msg((kept.files > 0) == harmed, "%s: %u pieces", note,
+	holds((kept.files > 0) == harmed, "%s: %u pieces", note,
 	    kept.files);
-	ck_assert_msg(!looks || (seen.places > 0) == harmed,
+	holds(!looks || (seen.places > 0) == harmed,
 	    "%s: %" PRIu64 " places", note, seen.places);
-	ck_assert_msg((!looks || kept.bytes == seen.bytes) && kept.files ==
+	holds((!looks || kept.bytes == seen.bytes) && kept.files ==
 	    ctr_get(&r.env.ctr, CTR_queue_quarantined_frames) &&
 	    kept.bytes == ctr_get(&r.env.ctr, CTR_queue_quarantined_bytes),
 	    "%s: %" PRIu64 " bytes kept in %u files", note, kept.bytes,
 	    kept.files);
-	ck_assert_msg(ctr_get(&r.env.ctr, CTR_queue_lost_frames) <=
+	holds(ctr_get(&r.env.ctr, CTR_queue_lost_frames) <=
 	    data_touched(), "%s: %" PRIu64 " are counted lost", note,
 	    ctr_get(&r.env.ctr, CTR_queue_lost_frames));
 	goes_on(&r);
@@ -668,30 +696,21 @@ START_TEST(a_frame_lies_where_another_was)
 }
 END_TEST
 
-static time_t
-seconds(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 START_TEST(any_bit_is_flipped)
 {
 	const char *want = getenv("QUEUE_FLIPS");
 	uint64_t n, most = want != NULL ? strtoull(want, NULL, 10) :
 	    is_full() ? FLIPS : FLIP_FEW;
-	time_t end = seconds() + FLIP_SECONDS;
+	uint64_t before = trials;
 	uint32_t s;
 
 	restore();
 	rnd = seed * UINT64_C(0x9e3779b97f4a7c15) | 1;
-	for (n = 0; n < most && (want != NULL || seconds() < end); n++) {
+	for (n = 0; n < most; n++) {
 		s = dice(segs);
 		flip(s, dice((uint32_t)base[s].n), (uint8_t)dice(8));
 	}
-	printf("damage: %" PRIu64 " flips, SEED=%" PRIu64 "\n", n, seed);
+	__atomic_add_fetch(&tried->flips, trials - before, __ATOMIC_RELAXED);
 }
 END_TEST
 
@@ -719,7 +738,7 @@ START_TEST(mended_it_is_clean_and_the_damage_is_kept)
 		run_close(&r);
 		look(&r, &after);
 		run_end(&r);
-		ck_assert_msg(before.places > 0 && after.places == 0,
+		holds(before.places > 0 && after.places == 0,
 		    "%s: %" PRIu64 " places, then %" PRIu64, note,
 		    before.places, after.places);
 		ck_assert_uint_eq(after.held, before.held);
@@ -777,7 +796,7 @@ START_TEST(no_byte_is_lost_when_the_power_goes_while_it_is_mended)
 		look(&r, &seen);
 		kept = false;
 		sim_files(r.host, is_piece, &kept);
-		ck_assert_msg(kept || seen.bytes >= spoilt_n,
+		holds(kept || seen.bytes >= spoilt_n,
 		    "%s: frame %u is neither there nor kept", note, i);
 		run_end(&r);
 	}
@@ -916,7 +935,7 @@ left_came(const bool first[UNITS_MAX], const bool done[UNITS_MAX])
 	uint32_t i;
 
 	for (i = 0; i < units; i++)
-		ck_assert_msg(came[i] == (first[i] && !done[i]),
+		holds(came[i] == (first[i] && !done[i]),
 		    "%s: unit %u", note, i);
 }
 
@@ -1000,6 +1019,9 @@ END_TEST
 static void
 told(void)
 {
+	__atomic_add_fetch(&tried->disks, trials, __ATOMIC_RELAXED);
+	if (jobs > 1)
+		return;
 	printf("damage: %" PRIu64 " disks, the last: %s\n", trials, note);
 	fflush(stdout);
 }
@@ -1037,20 +1059,57 @@ suite(void)
 	return s;
 }
 
-int
-main(void)
+static int
+run_share(void)
 {
-	const char *s = getenv("SEED");
-	SRunner *r;
+	SRunner *r = srunner_create(suite());
 	int failed;
 
-	seed = s == NULL ? 1 : strtoull(s, NULL, 10);
-	/* Disks come and go: not with their pages each time. */
-	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
-	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
-	r = srunner_create(suite());
 	srunner_run_all(r, CK_ENV);
 	failed = srunner_ntests_failed(r);
 	srunner_free(r);
 	return failed == 0 ? 0 : 1;
+}
+
+/* Each says for itself what fails. */
+static int
+run_shares(void)
+{
+	int bad = 0, status;
+	uint32_t k;
+	pid_t pid;
+
+	for (k = 0; k < jobs; k++) {
+		pid = fork();
+		if (pid == 0) {
+			job = k;
+			exit(run_share());
+		}
+		bad += pid < 0;
+	}
+	while (wait(&status) > 0)
+		bad += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
+	return bad == 0 ? 0 : 1;
+}
+
+int
+main(void)
+{
+	const char *s = getenv("SEED"), *j = getenv("JOBS");
+	int rc;
+
+	seed = s == NULL ? 1 : strtoull(s, NULL, 10);
+	if (j != NULL && atoi(j) > 1)
+		jobs = atoi(j) < (int)JOBS_MAX ? (uint32_t)atoi(j) : JOBS_MAX;
+	tried = mmap(NULL, sizeof(*tried), PROT_READ | PROT_WRITE,
+	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (tried == MAP_FAILED)
+		return 1;
+	/* Disks come and go: not with their pages each time. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	(void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	rc = jobs > 1 ? run_shares() : run_share();
+	printf("damage: %" PRIu64 " disks, %" PRIu64 " of them by flips, "
+	    "SEED=%" PRIu64 "\n", tried->disks, tried->flips, seed);
+	return rc;
 }
