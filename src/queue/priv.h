@@ -104,7 +104,6 @@ struct segment {
 	struct tally	 unread;	/* held and not with the consumer */
 	uint64_t	 unread_bytes;	/* bodies of those */
 	struct ranges	 copies;	/* its frames that another one holds */
-	struct ranges	 damage;	/* its bytes that were none at start */
 	int		 fd;		/* of the writer, -1 when closed */
 	bool		 checkpointed;	/* its checkpoint is durable */
 	bool		 sealed;

@@ -199,19 +199,6 @@ read_on(struct queue *q, struct reader *r, size_t need)
 	    r->rd.off);
 }
 
-/* What was damage at start was counted so: it may be read well today. */
-static bool
-skip_damage(struct reader *r)
-{
-	struct range rest = { .from = r->seg->durable };
-
-	if (!ranges_has(&r->seg->damage, r->off))
-		return false;
-	(void)ranges_gap(&r->seg->damage, r->off, r->seg->durable, &rest);
-	r->off = rest.from;
-	return true;
-}
-
 static bool
 one_step(struct queue *q, struct flow *fl)
 {
@@ -220,8 +207,6 @@ one_step(struct queue *q, struct flow *fl)
 	struct bytes b = bytes_of(NULL, 0);
 	struct scan s;
 
-	if (skip_damage(r))
-		return true;
 	if (r->feed_seg == seg)
 		b = feed_at(&r->feed, r->off, seg->durable);
 	scan_next(b.p, b.n, r->off, r->off + b.n == seg->durable,

@@ -198,16 +198,6 @@ next_file(struct recover *rec)
 	go_on_with(rec, rec->seg->next);
 }
 
-/* What the reader must not take for frames when it can read it after all. */
-static void
-keep_damage(struct recover *rec)
-{
-	struct ranges had = rec->seg->damage;
-
-	rec->seg->damage = rec->damage;
-	rec->damage = had;
-}
-
 static void
 close_file(struct recover *rec)
 {
@@ -253,6 +243,12 @@ see(struct recover *rec, struct bytes b, const struct scan *s)
 static void
 file_done(struct recover *rec)
 {
+	int r = rec->pass == DATA ? replay_hole(rec, SEQ_MAX) : 0;
+
+	if (r < 0) {
+		recover_give_up(rec, r);
+		return;
+	}
 	if (rec->pass == DATA && rec->q->look == NULL) {
 		copy_damage(rec);
 		return;
@@ -267,6 +263,14 @@ recover_give_up(struct recover *rec, int res)
 {
 	rec->res = res;
 	close_file(rec);
+}
+
+static void
+read_bytes(struct recover *rec)
+{
+	recover_step(rec, R_READ);
+	loop_read(recover_loop(rec), &rec->op, rec->fd, rec->rd.buf,
+	    rec->rd.len, rec->rd.off);
 }
 
 static void
@@ -297,25 +301,27 @@ read_on(struct recover *rec)
 		r = feed_ask(&rec->feed, rec->pos, need,
 		    rec->pass == HEADS ? FRAME_BLOCK : READ_BYTES, seg->size,
 		    &rec->rd);
-	if (r < 0) {
+	if (r < 0)
 		recover_give_up(rec, r);
-	} else if (r == 0) {
-		recover_step(rec, R_READ);
-		loop_read(recover_loop(rec), &rec->op, rec->fd, rec->rd.buf,
-		    rec->rd.len, rec->rd.off);
-	}
+	else if (r == 0)
+		read_bytes(rec);
 }
 
 static void
 read_step(struct recover *rec, int64_t res)
 {
+	bool block = rec->feed.careful;
 	int r = feed_got(&rec->feed, &rec->rd, res, FEED_WAITS_OPEN);
 
 	if (r == -EAGAIN) {
 		recover_later(rec, R_READ_AGAIN);
 		return;
 	}
-	rec->unsure = rec->unsure || res < 0;
+	if (res < 0 && block) {
+		rec->unsure = true;
+		if (rec->pass == DATA)
+			replay_unread(rec);
+	}
 	if (r == -ENODATA)
 		rec->seg->size = rec->rd.off;
 	read_on(rec);
@@ -395,6 +401,8 @@ open_step(struct recover *rec, int64_t res)
 	feed_reset(&rec->feed, 0);
 	ranges_clear(&rec->damage);
 	rec->piece = 0;
+	rec->hole = false;
+	rec->hole_seq = 0;
 	if (rec->q->look != NULL && rec->pass == DATA)
 		look_begin(rec);
 	read_on(rec);
@@ -412,7 +420,6 @@ is_tail(const struct segment *seg)
 void
 recover_sync(struct recover *rec)
 {
-	keep_damage(rec);
 	recover_step(rec, R_SYNC);
 	loop_fsync(recover_loop(rec), &rec->op, rec->fd);
 }

@@ -43,6 +43,8 @@ struct recover {
 	bool		 unsure;	/* something could not be read */
 	bool		 readonly;	/* fd is */
 	unsigned	 tries;		/* to write the same anew */
+	bool		 hole;		/* unread bytes behind the last frame */
+	uint64_t	 hole_seq;	/* the first that may lie in it */
 	char		*path;
 	struct segment	*seg;		/* the one being read */
 	struct segment	*base;
@@ -119,6 +121,11 @@ void	 home_step(struct recover *rec, int64_t res);
 /* An intact frame of rec->seg.  1: no more of this file in this pass.
    -ENOMEM. */
 int	 replay_frame(struct recover *rec, const struct frame *f);
+/* Bytes of rec->seg could not be read, in DATA: the file stays as it is. */
+void	 replay_unread(struct recover *rec);
+/* What no frame before `seq` was seen of is nobody's, though a later read may
+   find it.  -ENOMEM. */
+int	 replay_hole(struct recover *rec, uint64_t seq);
 /* In the first pass, behind a checkpoint that is doubted. */
 void	 replay_doubt(struct recover *rec, const struct scan *s);
 /* Everything was seen: the ledger adds up, and the counters say it. */

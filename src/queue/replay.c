@@ -102,6 +102,32 @@ first_copy(struct recover *rec, uint64_t seq)
 	return r < 0 ? r : ranges_add(&rec->own, env, seq, seq + 1);
 }
 
+void
+replay_unread(struct recover *rec)
+{
+	if (!rec->seg->rotten)
+		ctr_add(&rec->q->env->ctr, CTR_queue_unread_segments, 1);
+	rec->seg->rotten = true;
+	rec->hole = true;
+}
+
+/*
+ * A disk that failed may answer the next time.  The reader must not find what
+ * nobody has counted: such frames lie in a file that is kept.
+ */
+int
+replay_hole(struct recover *rec, uint64_t seq)
+{
+	int r = 0;
+
+	if (rec->hole && rec->hole_seq < seq)
+		r = ranges_add(&rec->seg->copies, rec->q->env, rec->hole_seq,
+		    seq);
+	rec->hole = false;
+	rec->hole_seq = seq + 1;
+	return r;
+}
+
 static int
 data_frame(struct recover *rec, const struct frame *f)
 {
@@ -109,6 +135,9 @@ data_frame(struct recover *rec, const struct frame *f)
 	struct segment *seg = rec->seg;
 	int r;
 
+	r = replay_hole(rec, f->seq);
+	if (r < 0)
+		return r;
 	r = first_copy(rec, f->seq);
 	if (r == -EEXIST && q->look != NULL)
 		look_frame(rec, f, true, false);

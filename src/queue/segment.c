@@ -64,7 +64,6 @@ segment_remove(struct queue *q, struct segment *seg)
 	if (prev == NULL && q->oldest != NULL && !q->unsure)
 		(void)ranges_add(&q->done, q->env, 0, q->oldest->first_seq);
 	ranges_fini(&seg->copies, q->env);
-	ranges_fini(&seg->damage, q->env);
 	env_free(q->env, seg);
 	if (PLANTED(forget_ranges))
 		streams_age(q->streams, UINT64_MAX);
@@ -79,8 +78,7 @@ segments_free(struct queue *q)
 		must(seg->fd < 0);
 		q->oldest = seg->next;
 		ranges_fini(&seg->copies, q->env);
-		ranges_fini(&seg->damage, q->env);
-		env_free(q->env, seg);
+			env_free(q->env, seg);
 	}
 	q->newest = NULL;
 }

@@ -135,7 +135,12 @@ static bool
 read_fails(struct sim_host *h)
 {
 	struct sim *s = h->sim;
+	uint64_t at = h->reads++;
 
+	if (at >= h->bad_from && at - h->bad_from < h->bad_n) {
+		s->fired[FAULT_READ_EIO]++;
+		return true;
+	}
 	if (h->bad_ns > s->now_ns) {
 		s->fired[FAULT_READ_BAD]++;
 		return true;

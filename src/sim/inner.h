@@ -103,6 +103,7 @@ struct sim_host {
 	bool		 full;		/* the disk */
 	uint64_t	 bad_ns;	/* until then it cannot be read */
 	uint64_t	 syncs_failed;
+	uint64_t	 reads, bad_from, bad_n;	/* sim_read_fails() */
 	struct entry_name *names;
 	size_t		 names_n, names_cap;
 	uint32_t	*slots;		/* by hash: 1 + its index, 0: none */

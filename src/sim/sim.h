@@ -94,6 +94,11 @@ void	 sim_unreadable(struct sim_host *h, uint64_t until_ns);
 /* No file grows while it is full. */
 void	 sim_disk_full(struct sim_host *h, bool full);
 /*
+ * Of the reads of its files from now on, the first `after` are good, and the
+ * `n` behind them fail.  Returns how many there were since it was last called.
+ */
+uint64_t sim_read_fails(struct sim_host *h, uint64_t after, uint64_t n);
+/*
  * Flips one durable bit of one file whose path begins with prefix.  -ENOENT:
  * there is none.  Where, and the file as it is now, lent until the next event;
  * another XOR of mask undoes it.

@@ -162,6 +162,17 @@ sim_disk_full(struct sim_host *h, bool full)
 	h->full = full;
 }
 
+uint64_t
+sim_read_fails(struct sim_host *h, uint64_t after, uint64_t n)
+{
+	uint64_t reads = h->reads;
+
+	h->reads = 0;
+	h->bad_from = after;
+	h->bad_n = n;
+	return reads;
+}
+
 size_t
 sim_memory(const struct sim_proc *p, size_t *ret_most)
 {
