@@ -486,11 +486,13 @@ close_listener(struct sim_proc *p, struct listener *l)
 		continue;
 	*lp = l->next;
 	for (i = 0; i < l->backlog_n; i++) {
-		struct sock *k = l->backlog[i];
+		struct sock *k = l->backlog[i], *peer = k->peer;
 
-		if (k->peer != NULL) {
-			end_at(sim_of(p), k->peer, sim_of(p)->now_ns, true);
-			k->peer->peer = NULL;
+		if (peer != NULL) {
+			end_at(sim_of(p), peer, sim_of(p)->now_ns, true);
+			peer->peer = NULL;
+			k->peer = NULL;
+			sock_put(peer);
 			sock_put(k);
 		}
 		sock_put(k);
