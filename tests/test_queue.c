@@ -1576,6 +1576,38 @@ START_TEST(a_block_that_can_be_read_later_is_not_lost)
 }
 END_TEST
 
+/* Nobody knows what lies there: at start it is refused, later waited for. */
+START_TEST(a_read_without_memory_finds_no_damage)
+{
+	unsigned i, n = 0;
+	struct chunk c;
+	uint64_t seq;
+
+	start();
+	put_many(30);
+	crash();
+	fileloop_fault(l, (struct fault){ .kind = OP_READ, .times = 12,
+	    .after = (unsigned)_i, .res = -ENOMEM });
+	for (i = 0; i < 40; i++) {
+		if (try_open() == 0)
+			break;
+		ck_assert_int_eq(open_res, -ENOMEM);
+		queue_free(&q);
+	}
+	for (n = i = 0; i < 20; i++) {
+		pass(1100 * MS);
+		while (try_take(&seq, &c) == 0) {
+			queue_commit(q, seq);
+			fileloop_settle(l);
+			n++;
+		}
+	}
+	ck_assert_uint_eq(n, 30);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_quarantined_frames), 0);
+}
+END_TEST
+
 /* A disk that comes back later than a start waits for it. */
 START_TEST(what_was_damage_at_start_is_none_of_the_queue_s_frames)
 {
@@ -2162,6 +2194,7 @@ main(void)
 	    without_descriptors_the_reader_waits_and_loses_nothing);
 	tcase_add_loop_test(t, a_block_that_can_be_read_later_is_not_lost,
 	    0, 20);
+	tcase_add_loop_test(t, a_read_without_memory_finds_no_damage, 0, 20);
 	tcase_add_loop_test(t,
 	    what_was_damage_at_start_is_none_of_the_queue_s_frames, 0, 20);
 	tcase_add_test(t,

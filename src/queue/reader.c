@@ -339,6 +339,8 @@ reader_done(struct op *op)
 	} else if (r->fd < 0) {
 		later = queue_is_passing_error((int)op->res);
 		reader_opened(r, op->res);
+	} else if (queue_is_passing_error((int)op->res)) {
+		later = true;		/* that is no damage */
 	} else {
 		got = feed_got(&r->feed, &r->rd, op->res, FEED_WAITS);
 		later = got == -EAGAIN;

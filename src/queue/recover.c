@@ -311,8 +311,13 @@ static void
 read_step(struct recover *rec, int64_t res)
 {
 	bool block = rec->feed.careful;
-	int r = feed_got(&rec->feed, &rec->rd, res, FEED_WAITS_OPEN);
+	int r;
 
+	if (queue_is_passing_error((int)res)) {
+		recover_give_up(rec, (int)res);
+		return;
+	}
+	r = feed_got(&rec->feed, &rec->rd, res, FEED_WAITS_OPEN);
 	if (r == -EAGAIN) {
 		recover_later(rec, R_READ_AGAIN);
 		return;
