@@ -197,7 +197,8 @@ role_open(const struct role_kind *kind, const struct role_world *world,
 	int n;
 
 	must(kind->size >= sizeof(*r));
-	env_init(&env, loop, kind->name);
+	if (env_init(&env, loop, kind->name) < 0)
+		return NULL;
 	if (world->tune != NULL)
 		world->tune(world->arg, &env);
 	r = env_alloc(&env, kind->size);

@@ -110,3 +110,14 @@ tests_test_nth_SOURCES = tests/test_nth.c tests/nth.c tests/nth.h \
 	tests/nth_town.c tests/nth_town.h
 tests_test_nth_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(srcdir)/tests
 tests_test_nth_LDADD = libsim.a $(TEST_LIBS)
+
+check_PROGRAMS += tests/test_nth_verbs
+TESTS += tests/test_nth_verbs
+tests_test_nth_verbs_SOURCES = tests/test_nth_verbs.c tests/lane_kit.h
+tests_test_nth_verbs_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) \
+	$(JANSSON_CFLAGS) -DSRCDIR='"$(abs_top_srcdir)"'
+tests_test_nth_verbs_LDADD = $(TEST_LIBS) $(JANSSON_LIBS)
+tests_test_nth_verbs_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc \
+	-Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=strndup \
+	-Wl,--wrap=free \
+	-Wl,--wrap=open_memstream

@@ -3,6 +3,7 @@
 
 #include "admin/admin.h"
 
+#include <jansson.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,18 @@ read_conf(struct asked *ask)
 	return conf;
 }
 
+void *
+admin_needed(size_t n)
+{
+	void *p = malloc(n);
+
+	if (p == NULL) {
+		fputs("emplogd: error: there is not enough memory\n", stderr);
+		exit(1);
+	}
+	return p;
+}
+
 int
 admin_main(int argc, char **argv, const struct conf_source *given)
 {
@@ -168,6 +181,7 @@ admin_main(int argc, char **argv, const struct conf_source *given)
 		    "help'\n", argv[0]);
 		return EXIT_CONFIG;
 	}
+	json_set_alloc_funcs(admin_needed, free);
 	for (; ask.sets < given->sets_n && ask.sets < SETS_MAX; ask.sets++)
 		ask.set[ask.sets] = given->sets[ask.sets];
 	argc = take_options(&ask, argc, argv);

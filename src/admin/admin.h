@@ -59,6 +59,12 @@ int	 admin_usage(struct admin *a, const char *verb, const char *fmt, ...)
  * environment) and runs the verb on stdout and stderr.
  */
 int	 admin_main(int argc, char **argv, const struct conf_source *given);
+/*
+ * Memory for what is to be printed, jansson's too; without it the process
+ * says so and ends with 1.  Half of what there is, printed as if it were all,
+ * would be worse; a verb holds nothing that an end here would lose.
+ */
+void	*admin_needed(size_t n);
 /* How emplogd is called, two lines or three. */
 void	 admin_synopsis(FILE *to);
 

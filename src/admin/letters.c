@@ -175,12 +175,13 @@ letters_each(const char *dir, void (*each)(void *arg, const struct letter *l),
 		return -errno;
 	n = scandirat(fd, ".", &list, is_segment, alphasort);
 	r = n < 0 ? -errno : 0;
-	env_init(&s.env, NULL, "dlq");
+	if (r == 0)
+		r = env_init(&s.env, NULL, "dlq");
 	if (r == 0)
 		r = see_files(&s, fd, list, n);
 	ranges_fini(&s.done, &s.env);
 	ranges_fini(&s.seen, &s.env);
-	env_fini(&s.env);
+	env_fini(&s.env);		/* which is empty, or begun */
 	for (; n > 0; n--)
 		free(list[n - 1]);
 	free(list);

@@ -124,11 +124,13 @@ qdir_open(struct qdir *d, struct admin *a, const char *verb, const char *path)
 
 	*d = (struct qdir){ .a = a, .verb = verb, .path = path };
 	r = loop_new(&d->loop, LOOP_EPOLL, NULL);
+	if (r == 0)
+		r = env_init(&d->env, d->loop, "queue");
 	if (r < 0) {
 		qdir_say(d, "cannot start: %s", strerror(-r));
+		loop_free(&d->loop);
 		return QUEUE_BLIND;
 	}
-	env_init(&d->env, d->loop, "queue");
 	qdir_who(d);
 	return 0;
 }

@@ -188,7 +188,10 @@ admin_ring(int argc, char **argv, struct admin *a)
 	lanes_init(ls, a->sys != NULL ? a->sys : &shm_sys_os,
 	    conf_text(a->conf, KEY_common_ring_dir),
 	    conf_text(a->conf, KEY_common_state_dir));
-	r = lanes_scan(ls) < 0 ? 1 : print_all(a, ls);
+	r = lanes_scan(ls);
+	if (r < 0)
+		fprintf(a->err, "emplogd ring: %s\n", strerror(-r));
+	r = r < 0 ? 1 : print_all(a, ls);
 	lanes_fini(ls);
 	free(ls);
 	return r;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "admin/admin.h"
 #include "admin/human.h"
 #include "forward/mp.h"
 #include "otlp/norm.h"
@@ -29,9 +30,9 @@ text_json(struct bytes s)
 
 	if (j != NULL || s.n > STRING_MAX)
 		return j;
-	copy = strndup((const char *)s.p, s.n);
-	if (copy == NULL)
-		return NULL;
+	copy = admin_needed(s.n + 1);
+	memcpy(copy, s.p, s.n);
+	copy[s.n] = '\0';
 	for (i = 0; copy[i] != '\0'; i++)
 		if ((unsigned char)copy[i] >= 0x80)
 			copy[i] = '?';

@@ -26,12 +26,15 @@ static const struct {
 	[PART_EXPORTER] = { "exporter", "0" },
 };
 
-void
+int
 sites_init(struct sites *st)
 {
+	int r;
+
 	memset(st, 0, sizeof(*st));
-	env_init(&st->env, NULL, "audit");
+	r = env_init(&st->env, NULL, "audit");
 	st->env.log_fd = -1;
+	return r;
 }
 
 static bool

@@ -46,7 +46,8 @@ struct sites {
 	unsigned	 n;
 };
 
-void	 sites_init(struct sites *st);
+/* -ENOMEM: empty, for sites_fini() alone. */
+int	 sites_init(struct sites *st);
 /* -ENOSPC: SITES_MAX.  What is not there is no error. */
 int	 sites_add(struct sites *st, const char *state_dir);
 void	 sites_fini(struct sites *st);

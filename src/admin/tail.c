@@ -364,8 +364,11 @@ admin_tail(int argc, char **argv, struct admin *a)
 	int r;
 
 	t = calloc(1, sizeof(*t));
-	if (t == NULL)
+	if (t == NULL) {
+		fprintf(a->err, "emplogd tail: cannot start: %s\n",
+		    strerror(ENOMEM));
 		return 1;
+	}
 	t->a = a;
 	t->level = -1;
 	t->keep = LINES_DEFAULT;

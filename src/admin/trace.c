@@ -209,12 +209,11 @@ admin_trace(int argc, char **argv, struct admin *a)
 	struct lanes *ls = calloc(1, sizeof(*ls));
 	int i, r = CANNOT_LOOK;
 
-	if (t == NULL || st == NULL || ls == NULL) {
+	if (t == NULL || st == NULL || ls == NULL || sites_init(st) < 0) {
 		fprintf(a->err, "emplogd trace: %s\n", strerror(ENOMEM));
 		goto out;
 	}
 	*t = (struct trace){ .a = a, .sites = st, .lanes = ls };
-	sites_init(st);
 	lanes_init(ls, a->sys != NULL ? a->sys : &shm_sys_os,
 	    conf_text(a->conf, KEY_common_ring_dir), state);
 	r = sites_add(st, state);

@@ -25,7 +25,7 @@ plain_release(void *arg, void *p)
 	free(p);
 }
 
-void
+int
 env_init(struct env *env, struct loop *loop, const char *name)
 {
 	must(name != NULL);
@@ -33,7 +33,7 @@ env_init(struct env *env, struct loop *loop, const char *name)
 		.loop = loop, .log_level = LOG_INFO, .log_fd = STDERR_FILENO,
 		.name = name, .alloc = plain_alloc, .release = plain_release,
 	};
-	counters_init(&env->ctr);
+	return counters_init(&env->ctr);
 }
 
 void

@@ -37,8 +37,11 @@ struct env {
 	void		*mem_arg;
 };
 
-/* Fills the defaults: malloc, stderr, info, private counters. */
-void	 env_init(struct env *env, struct loop *loop, const char *name);
+/*
+ * Fills the defaults: malloc, stderr, info, private counters.  -ENOMEM: all
+ * but the counters is there, and env_fini() does no harm.
+ */
+int	 env_init(struct env *env, struct loop *loop, const char *name);
 /* Unmaps counters and fates. */
 void	 env_fini(struct env *env);
 

@@ -75,13 +75,15 @@ lay_out(struct counters *c, void *mem)
 	memcpy(c->head->magic, MAGIC, sizeof(c->head->magic));
 }
 
-void
+int
 counters_init(struct counters *c)
 {
 	*c = (struct counters){ 0 };
 	c->own = calloc(1, file_bytes());
-	must(c->own != NULL);
+	if (c->own == NULL)
+		return -ENOMEM;
 	lay_out(c, c->own);
+	return 0;
 }
 
 size_t
@@ -280,7 +282,9 @@ counters_peek(struct counters *c, const char *path)
 	r = read_file(path, &mem, &size, &held);
 	if (r < 0)
 		return r;
-	counters_init(c);
+	r = counters_init(c);
+	if (r < 0)
+		goto out;
 	c->held = held;
 	r = take_over(c, mem, size, true);
 	if (r == 0) {
@@ -294,6 +298,7 @@ counters_peek(struct counters *c, const char *path)
 	} else {
 		counters_fini(c);
 	}
+out:
 	free(mem);
 	return r;
 }

@@ -64,8 +64,8 @@ struct ctr_info {
 
 extern const struct ctr_info ctr_info[CTR_COUNT];
 
-/* Private memory; aborts when there is none (start-up only). */
-void	 counters_init(struct counters *c);
+/* Private memory.  -ENOMEM: c is empty, and must not count. */
+int	 counters_init(struct counters *c);
 /* In memory of the caller's: counters_bytes() of zeros that outlive c. */
 size_t	 counters_bytes(void);
 void	 counters_init_in(struct counters *c, void *mem);
