@@ -121,3 +121,9 @@ tests_test_nth_verbs_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc \
 	-Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=strndup \
 	-Wl,--wrap=free \
 	-Wl,--wrap=open_memstream
+
+check_PROGRAMS += tests/test_nth_http
+TESTS += tests/test_nth_http
+tests_test_nth_http_SOURCES = tests/test_nth_http.c tests/nth.c tests/nth.h
+tests_test_nth_http_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(srcdir)/tests
+tests_test_nth_http_LDADD = libsim.a $(TEST_LIBS)
