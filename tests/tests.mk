@@ -27,7 +27,8 @@ EXTRA_DIST += tests/e2e/run.py tests/e2e/claims.py tests/e2e/fleet.py \
 	tests/e2e/backend.py tests/e2e/answers.py tests/e2e/decoded.py \
 	tests/e2e/edge.py tests/e2e/endpoints.py tests/e2e/kept.py \
 	tests/e2e/legacy.py tests/e2e/letters.py tests/e2e/life.py \
-	tests/e2e/middle.py tests/e2e/moving.py tests/e2e/queues.py \
+	tests/e2e/middle.py tests/e2e/moving.py tests/e2e/outage.py \
+	tests/e2e/queues.py \
 	tests/e2e/service.py \
 	tests/e2e/verbs.py tests/part-e2e.sh
 

@@ -24,6 +24,7 @@ import kept         # noqa: F401
 import life         # noqa: F401
 import middle       # noqa: F401
 import moving       # noqa: F401
+import outage       # noqa: F401
 import queues       # noqa: F401
 import service      # noqa: F401
 import verbs        # noqa: F401
