@@ -165,31 +165,43 @@ lost(const struct life *life)
 	return ctr_get(&life->env.ctr, CTR_queue_lost_frames);
 }
 
+/* It may have given its bytes back, and read them again. */
+static int
+take(struct life *life, struct chunk *c, uint64_t *ret_seq,
+    enum queue_flow *ret_flow)
+{
+	int i, r = -EAGAIN;
+
+	for (i = 0; i < 2 && r == -EAGAIN; i++) {
+		fileloop_settle(life->l);
+		*ret_flow = queue_turn(life->q);
+		r = queue_take(life->q, buf, sizeof(buf), c, ret_seq);
+	}
+	return r;
+}
+
 /* All that comes, or is counted as lost; how often ours is among it. */
 static unsigned
 drain(struct life *life, const uint8_t id[STREAM_ID_LEN], bool commit)
 {
-	uint64_t seq, last = 0, held = queue_held_frames(life->q), came = 0;
-	uint64_t gone = lost(life);
+	uint64_t seq, next[2] = { 0 }, held = queue_held_frames(life->q);
+	uint64_t gone = lost(life), came = 0;
+	enum queue_flow flow;
 	unsigned ours = 0;
 	struct chunk c;
 
-	fileloop_settle(life->l);
-	while (queue_take(life->q, buf, sizeof(buf), &c, &seq) == 0) {
-		must(came == 0 || seq > last);
+	while (take(life, &c, &seq, &flow) == 0) {
+		must(seq >= next[flow]);
+		next[flow] = seq + 1;
 		must(stream_is_none(c.stream) ||
 		    c.to - c.from == chunk_body_len(&c));
 		ours += memcmp(c.stream, id, STREAM_ID_LEN) == 0 &&
 		    c.from == 0 && c.body[0].n == 7;
-		last = seq;
 		came++;
 		if (commit)
 			queue_commit(life->q, seq);
-		fileloop_settle(life->l);
 	}
-	/* What is not committed holds back a sequence far behind it. */
-	must(came + lost(life) - gone <= held);
-	must(!commit || came + lost(life) - gone == held);
+	must(came + lost(life) - gone == held);
 	return ours;
 }
 
@@ -215,21 +227,36 @@ put(struct life *life, const uint8_t id[STREAM_ID_LEN])
 	return 1;
 }
 
+/* As after an outage: what was there is backlog, if its time says so. */
+static void
+come_back(struct life *life)
+{
+	fileloop_settle(life->l);
+	fileloop_pass(life->l, UINT64_C(61000000000));
+	fileloop_settle(life->l);
+	queue_return(life->q);
+}
+
 static void
 live(const char *dir)
 {
 	static const uint8_t id[STREAM_ID_LEN] = { 0xf0, 0x0d, 1, 2, 3 };
+	static const uint8_t more[STREAM_ID_LEN] = { 0xf0, 0x0d, 4, 5, 6 };
 	struct life life;
-	unsigned n;
+	unsigned n, came;
 
 	begin(&life, dir);
 	n = drain(&life, id, false);
 	queue_rewind(life.q);
+	come_back(&life);
 	n += put(&life, id);
 	(void)drain(&life, id, false);
 	finish(&life);
 	begin(&life, dir);
-	must(drain(&life, id, true) + lost(&life) >= n);
+	come_back(&life);
+	(void)put(&life, more);
+	came = drain(&life, id, true);
+	must(came >= n || lost(&life) >= n - came);	/* it may be any number */
 	finish(&life);
 	begin(&life, dir);
 	must(queue_held_frames(life.q) == 0);
