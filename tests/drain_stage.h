@@ -270,6 +270,7 @@ struct arrival {
 struct sender {
 	bool		 up;
 	bool		 answers;	/* acknowledges at once */
+	int		 refuses;	/* the next chunk, with this; then 0 */
 	size_t		 room;
 	bool		 going;		/* nothing went as a whole yet */
 	uint64_t	 owes_ns;	/* an answer, since; 0: none */
@@ -398,6 +399,12 @@ sender_send(struct sender *s, struct hop_chunk *hc)
 		return -ENOTCONN;
 	if (s->room == 0)
 		return -EAGAIN;
+	if (s->refuses < 0) {
+		int r = s->refuses;
+
+		s->refuses = 0;
+		return r;
+	}
 	hc->next = NULL;
 	*s->lastp = hc;
 	s->lastp = &hc->next;

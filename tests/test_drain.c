@@ -16,6 +16,7 @@
 #include "lane_kit.h"
 #include "drain_stage.h"
 
+#include "counters/fates.h"
 #include "drain/drain.h"
 #include "forward/mp.h"
 #include "http/ingest.h"
@@ -191,6 +192,44 @@ arrived(struct kit *k, uint64_t n)
 	ck_assert_uint_eq(b->total, n);
 	for (i = 0; i < n; i++)
 		ck_assert_uint_eq(b->bytes[i], pattern(k, i));
+}
+
+/* ---- what the agent noted of what it let go ---- */
+
+static char fates_path[] = "/tmp/test_drain.XXXXXX";
+static struct fate_entry last_fate;
+static unsigned fates_n;
+
+static void
+note_fates(void)
+{
+	int fd = mkstemp(fates_path);
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	ck_assert_int_eq(fates_map(&env.fates, fates_path), 0);
+	fates_begin(env.fates);
+}
+
+static void
+see_fate(void *arg, const struct fate_entry *e)
+{
+	last_fate = *e;
+	fates_n++;
+}
+
+static void
+only_fate(const struct kit *k, uint64_t from, uint64_t to, enum fate fate)
+{
+	uint64_t evicted;
+
+	ck_assert_int_eq(fates_read(fates_path, see_fate, NULL, &evicted), 0);
+	(void)unlink(fates_path);
+	ck_assert_uint_eq(fates_n, 1);
+	ck_assert_uint_eq(last_fate.fate, fate);
+	ck_assert_mem_eq(last_fate.stream, k->id, STREAM_ID_LEN);
+	ck_assert_uint_eq(last_fate.from, from);
+	ck_assert_uint_eq(last_fate.to, to);
 }
 
 static uint64_t
@@ -707,6 +746,29 @@ START_TEST(a_backlog_frame_that_fails_is_sent_again_before_the_next)
 }
 END_TEST
 
+START_TEST(a_spilled_chunk_no_connection_carries_is_counted_and_noted)
+{
+	struct kit *k = lane(DATA);
+
+	note_fates();
+	ck_assert_int_eq(start(), 0);
+	relay_lose(false);
+	put_many(k, 10, 1000);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(frames_of(k), 1);
+	put_many(k, 10, 1000);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(frames_of(k), 2);
+	snd.refuses = -EINVAL;
+	snd.up = snd.answers = true;
+	drain_sender_up(dr);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(queue_held_frames(&dsk), 0);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_backlog_refused), 1);
+	only_fate(k, 0, 10000, FATE_REFUSED);
+}
+END_TEST
+
 /* ---- the agent dies and comes back ---- */
 
 START_TEST(what_the_spill_holds_is_not_sent_from_the_lane_again)
@@ -1208,6 +1270,7 @@ START_TEST(a_lane_cut_short_costs_what_is_gone_and_no_more)
 	struct kit *k = lane(DATA), *other = lane(DATA);
 
 	snd.room = 0;
+	note_fates();
 	ck_assert_int_eq(start(), 0);
 	put_many(k, 20, 1000);
 	put(other, 500);
@@ -1223,6 +1286,7 @@ START_TEST(a_lane_cut_short_costs_what_is_gone_and_no_more)
 	ck_assert_uint_eq(ctr(CTR_lane_lost_bytes), 20000 - 8192);
 	ck_assert_uint_eq(born(k)->total, 8192);
 	ck_assert_uint_eq(drain_held_bytes(dr), 0);
+	only_fate(k, 8192, 20000, FATE_LOST);
 }
 END_TEST
 
@@ -1752,6 +1816,8 @@ suite(void)
 	tcase_add_test(t, a_sync_that_fails_is_no_acknowledgement);
 	tcase_add_test(t, a_full_disk_leaves_the_bytes_in_the_lane);
 	tcase_add_test(t, a_backlog_frame_that_fails_is_sent_again_before_the_next);
+	tcase_add_test(t,
+	    a_spilled_chunk_no_connection_carries_is_counted_and_noted);
 	tcase_add_test(t, what_the_spill_holds_is_not_sent_from_the_lane_again);
 	tcase_add_test(t, the_books_balance_over_a_restart);
 	tcase_add_test(t, no_byte_is_taken_twice_after_a_kill);

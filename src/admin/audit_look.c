@@ -80,6 +80,21 @@ spilled_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
 	return r;
 }
 
+/* Bytes an agent lost with the lane, and counted. */
+static int
+lost_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
+{
+	struct sites *st = lk->sites;
+	unsigned i;
+	int r = 0;
+
+	for (i = 0; i < st->n && r == 0; i++)
+		if (st->part[i].kind == PART_AGENT && st->part[i].there)
+			r = merge(ret, &st->env, st->part[i].fate[FATE_LOST],
+			    id);
+	return r;
+}
+
 static bool
 touches(const struct ranges *rs, uint64_t from, uint64_t to)
 {
@@ -131,8 +146,8 @@ lane_hole(struct audit_look *lk, const struct watched *w,
 	    "freed by the agent among bytes it spilled, but they are in "
 	    "neither its spill nor a relay" :
 	    "freed by the agent as acknowledged, but no relay has them";
-	if (w->r.spoiled)
-		lk->counted_bytes += f.to - f.from;	/* lane_lost_bytes */
+	if (w->r.spoiled)	/* what it says of itself is no evidence */
+		lk->counted_bytes += f.to - f.from;
 	else
 		audit_found(lk, &f);
 }
@@ -154,6 +169,8 @@ audit_at_lane(struct audit_look *lk, struct watched *w)
 	r = spilled_of(lk, w->r.id, &spilled);
 	if (r == 0)
 		r = known_of(lk, NULL, w->r.id, &known, &is_known);
+	if (r == 0)
+		r = lost_of(lk, w->r.id, &known);
 	if (r == 0 && tail > 0 && !is_known && long_gone(w)) {
 		lk->forgotten++;
 		at = tail;

@@ -76,6 +76,8 @@ dropped(const struct part *p, const struct traced *rec)
 {
 	if (has(p->fate[FATE_AGED], rec))
 		return "dropped as too old, and counted";
+	if (has(p->fate[FATE_LOST], rec))
+		return "lost with its lane, which was spoiled, and counted";
 	if (has(p->fate[FATE_REFUSED], rec))
 		return "dropped, for no connection can carry it, and counted";
 	if (has(p->fate[FATE_BAD], rec))

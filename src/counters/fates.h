@@ -7,8 +7,9 @@
  *           counters say how many; this says which, so that one counted drop
  *           cannot hide one that was not.
  * Used by:  who exports notes all that leaves (done, bad, dead), a queue what
- *           is too old, an agent what no connection carries; emplogd audit
- *           holds it against the ranges a queue has taken.
+ *           is too old, an agent what no connection carries and what was in a
+ *           lane that was spoiled; emplogd audit holds it against what a
+ *           lane or a queue had.
  * Never:    locks, allocates once it is open, or makes a system call to note.
  *
  *   0      the head below, 128 bytes
@@ -49,6 +50,7 @@ enum fate {
 	FATE_DEAD,		/* kept as a dead letter */
 	FATE_AGED,		/* too old */
 	FATE_REFUSED,		/* no connection can carry it */
+	FATE_LOST,		/* its lane was spoiled */
 	FATE_COUNT
 };
 

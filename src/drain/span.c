@@ -7,6 +7,7 @@
 
 #include "base/must.h"
 #include "base/planted.h"
+#include "counters/fates.h"
 #include "banned.h"
 
 #define LIVE_BYTES	((uint64_t)CHUNK_BYTES_MAX)	/* few lanes */
@@ -81,6 +82,9 @@ advance(struct drain *d, struct inlane *l, const struct span *s)
 
 	must(s->from == l->tail && s->way != WAY_NONE);
 	ctr_add(&d->env->ctr, by_way[s->way], n);
+	if (s->way == WAY_LOST)
+		fates_note(d->env->fates, l->r.id, l->tail, s->to, FATE_LOST,
+		    loop_wall(d->env->loop));
 	inlane_held_less(d, n);
 	l->tail = s->to;
 	reader_set_tail(&l->r, s->to);
