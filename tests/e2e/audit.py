@@ -9,6 +9,7 @@ src/base/planted.h.
 import glob
 import os
 import re
+import socket
 import struct
 import time
 
@@ -265,6 +266,37 @@ def audit_finds_letters_conserved_that_were_replayed_or_dropped(w):
         conserved(a, r)
     for role in (a, r):
         role.stop()
+    conserved(a, r)
+
+
+def forward_chunks(port, numbers):
+    """A Forward sender: each chunk has an id of its own, and so a stream."""
+    with socket.create_connection(('127.0.0.1', port), timeout=60) as s:
+        for first in range(numbers.start, numbers.stop, 500):
+            some = range(first, min(first + 500, numbers.stop))
+            s.sendall(b''.join(
+                b'\x93\xa1t\xc4\x10\x92\xd7\x00\x65\x53\xf1\x00\x00\x00\x00\x00\x81\xa1k\xa1v'
+                b'\x81\xa5chunk\xa8' + b'%08d' % n for n in some))
+            left = len(some) * len(b'\x81\xa3ack\xa800000000')
+            while left > 0:
+                got = len(s.recv(left))
+                check('the relay closed', got > 0)
+                left -= got
+
+
+@claim()
+def audit_of_more_streams_than_are_noted_finds_them_conserved(w):
+    b = backend(w)
+    r = relay(w, exporter__endpoint=b.url)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(2)                      # noted before all others, and again behind them
+    forward_chunks(r.port, range(5000))
+    wait_for('done', lambda: r.counters()['export_done_records'] >= 5002)
+    log.log(2)
+    wait_for('done', lambda: r.counters()['queue_done_records'] >= 5004)
+    check('forgotten', 'too long ago to be remembered' in conserved(a, r))
+    r.stop()
     conserved(a, r)
 
 
