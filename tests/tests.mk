@@ -23,7 +23,7 @@ tests_e2e_caller_SOURCES = tests/e2e/caller.c
 tests_e2e_caller_LDADD = libemplog.la
 tests_e2e_no_uring_SOURCES = tests/e2e/no_uring.c
 EXTRA_DIST += tests/e2e/run.py tests/e2e/claims.py tests/e2e/fleet.py \
-	tests/e2e/audit.py tests/part-audit.sh \
+	tests/e2e/audit.py tests/e2e/vanish.py tests/part-audit.sh \
 	tests/e2e/backend.py tests/e2e/answers.py tests/e2e/decoded.py \
 	tests/e2e/edge.py tests/e2e/endpoints.py tests/e2e/kept.py \
 	tests/e2e/legacy.py tests/e2e/letters.py tests/e2e/life.py \
@@ -55,7 +55,8 @@ EXTRA_DIST += tests/part-systemd.sh tests/deploy/root.sh \
 
 style_tests = tests/t0001-style.sh tests/t0002-layers.sh \
 	tests/t0003-objects.sh tests/t0004-manual.sh \
-	tests/t0005-readme.sh tests/t0006-nothing-planted.sh tests/t0007-bench-says-of-what.sh \
+	tests/t0005-readme.sh tests/t0006-nothing-planted.sh \
+	tests/t0007-bench-says-of-what.sh \
 	tests/t0020-promises-have-tests.sh tests/t0011-man-has-messages.sh
 dist_check_SCRIPTS += $(style_tests)
 TESTS += $(style_tests)

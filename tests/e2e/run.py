@@ -27,6 +27,7 @@ import moving       # noqa: F401
 import outage       # noqa: F401
 import queues       # noqa: F401
 import service      # noqa: F401
+import vanish       # noqa: F401
 import verbs        # noqa: F401
 
 if __name__ == '__main__':
