@@ -14,6 +14,7 @@
 #define SLOW		2	/* a message takes, and a second more a KiB */
 #define BORROWED	4	/* with the last of the memory */
 #define SEND		2	/* an answer is not taken */
+#define ROOM		4	/* the queue has none */
 #define CLOSING_NS	(1 * S)
 #define AHEAD		4	/* memory: so many times what has come */
 #define GROW_MIN	65536
@@ -389,6 +390,10 @@ go_on(struct conn *c)
 	r = intake_run(c);
 	c->waits_room = r == -EAGAIN || r == -ENOSPC;
 	ctr_add(conn_ctr(c), CTR_recv_refused_full, c->waits_room && !waited);
+	if (c->waits_room && !waited) {
+		c->room_ns = loop_now(loop_of(c));
+		receiver_watch(c->r);
+	}
 	if (c->waits_room || r == -ENOBUFS || r == -EINPROGRESS)
 		return 1;
 	if (r < 0)
@@ -436,6 +441,17 @@ too_slow(const struct conn *c, uint64_t now_ns)
 	    now_ns - c->lent_ns > BORROWED * silent;
 }
 
+/*
+ * Nothing is read, so nobody hears that its sender has gone and come again on
+ * another connection.  Who wants no acknowledgement has nothing to send again.
+ */
+static bool
+kept_waiting(const struct conn *c, uint64_t now_ns)
+{
+	return c->waits_room && c->in.message.chunk.n > 0 &&
+	    now_ns - c->room_ns > ROOM * c->r->conf.silent_ms * MS;
+}
+
 static bool
 too_long(const struct conn *c, uint64_t now_ns)
 {
@@ -455,6 +471,12 @@ conn_watch(struct conn *c, uint64_t now_ns)
 	conn_check(c);
 	if (c->state == CONN_DEAD)
 		return false;
+	if (kept_waiting(c, now_ns)) {
+		ctr_add(conn_ctr(c), CTR_recv_kept_waiting, 1);
+		conn_kill(c);
+		settle(c);
+		return false;
+	}
 	if (too_long(c, now_ns)) {
 		ctr_add(conn_ctr(c), CTR_recv_silent, !c->r->closing);
 		conn_kill(c);
@@ -463,6 +485,6 @@ conn_watch(struct conn *c, uint64_t now_ns)
 	}
 	if (c->buf != c->small && now_ns - c->seen_ns > 2 * S)
 		conn_shrink(c);
-	return c->messages == 0 || c->buf != c->small || c->len > c->start ||
+	return c->messages == 0 || c->waits_room || c->buf != c->small || c->len > c->start ||
 	    !op_idle(&c->send) || c->state == CONN_DRAINS || c->r->closing;
 }

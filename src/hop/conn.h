@@ -143,6 +143,7 @@ struct conn {
 	struct message_scan scan;
 	uint64_t	 messages;
 	uint64_t	 seen_ns;	/* bytes came, or reading began again */
+	uint64_t	 room_ns;	/* waits_room since then */
 	uint64_t	 began_ns;	/* a message did; 0: none, or not read */
 	uint64_t	 send_ns;	/* a send began */
 	uint64_t	 lent_ns;	/* the last part of input_max: since */
