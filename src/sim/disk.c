@@ -162,7 +162,7 @@ disk_read(struct sim_proc *p, struct inode *n, void *buf, size_t len,
 	len = len < left ? len : left;
 	if (n->memfd >= 0)
 		return pread(n->memfd, buf, len, (off_t)off);
-	if (read_fails(p->host))
+	if (p != NULL && read_fails(p->host))
 		return -EIO;
 	memcpy(buf, n->data + off, len);
 	return (int64_t)len;
@@ -295,4 +295,24 @@ disk_sync(struct sim_proc *p, struct sim_fd *f)
 	}
 	written_back(f->node);
 	return 0;
+}
+
+/* ---- what befalls it ---- */
+
+uint64_t
+sim_syncs_failed(const struct sim_host *h)
+{
+	return h->syncs_failed;
+}
+
+void
+sim_unreadable(struct sim_host *h, uint64_t until_ns)
+{
+	h->bad_ns = until_ns;
+}
+
+void
+sim_disk_full(struct sim_host *h, bool full)
+{
+	h->full = full;
 }

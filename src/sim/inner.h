@@ -238,6 +238,7 @@ void	 disk_changed(struct sim_host *h, const char *path);
 int	 disk_resize(struct inode *n, uint64_t size);
 bool	 disk_no_room(struct sim_proc *p, const struct inode *n,
 	    uint64_t size);
+/* p NULL: whoever it is, it does not fail. */
 int64_t	 disk_read(struct sim_proc *p, struct inode *n, void *buf, size_t len,
 	    uint64_t off);
 int64_t	 disk_write(struct sim_proc *p, struct inode *n, const void *buf,

@@ -190,12 +190,24 @@ sim_flip(struct sim_host *h, const char *prefix, struct sim_flip *ret_flip)
 	return 0;
 }
 
+int64_t
+sim_peek(struct sim_host *h, const char *path, uint64_t off, void *buf,
+    size_t len)
+{
+	struct entry_name *e = disk_find(h, path);
+
+	if (e == NULL || e->node == NULL)
+		return -ENOENT;
+	return disk_read(NULL, e->node, buf, len, off);
+}
+
 int
 sim_file(struct sim_host *h, const char *path, struct bytes *ret)
 {
 	struct entry_name *e = disk_find(h, path);
 
-	if (e == NULL || e->node == NULL || e->node->type != LOOP_FILE)
+	if (e == NULL || e->node == NULL || e->node->type != LOOP_FILE ||
+	    e->node->memfd >= 0)
 		return -ENOENT;
 	*ret = bytes_of(e->node->data, (size_t)e->node->size);
 	return 0;

@@ -154,6 +154,9 @@ void	 sim_tap(struct sim *s, void (*tap)(void *arg,
 
 /* A whole file as the process sees it, lent until the next event; or none. */
 int	 sim_file(struct sim_host *h, const char *path, struct bytes *ret);
+/* Bytes of any file, of shared memory too; how many, or -errno. */
+int64_t	 sim_peek(struct sim_host *h, const char *path, uint64_t off,
+	    void *buf, size_t len);
 size_t	 sim_files(struct sim_host *h, void (*each)(void *arg,
 	    const char *path, struct bytes content), void *arg);
 

@@ -23,6 +23,7 @@ check_PROGRAMS += tests/sim/sim
 TESTS += tests/sim/sim
 tests_sim_sim_SOURCES = tests/sim/main.c tests/sim/town.c tests/sim/town.h \
 	tests/sim/makers.c tests/sim/backend.c tests/sim/oracle.c \
+	tests/sim/excuse.c tests/sim/shelf.c tests/sim/shelf.h \
 	tests/sim/taps.c tests/sim/trouble.c
 tests_sim_sim_LDADD = libsim.a $(PARTS_LIBS)
 

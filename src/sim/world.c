@@ -145,24 +145,6 @@ sim_clock(struct sim_host *h, int64_t by_ns)
 }
 
 uint64_t
-sim_syncs_failed(const struct sim_host *h)
-{
-	return h->syncs_failed;
-}
-
-void
-sim_unreadable(struct sim_host *h, uint64_t until_ns)
-{
-	h->bad_ns = until_ns;
-}
-
-void
-sim_disk_full(struct sim_host *h, bool full)
-{
-	h->full = full;
-}
-
-uint64_t
 sim_read_fails(struct sim_host *h, uint64_t after, uint64_t n)
 {
 	uint64_t reads = h->reads;

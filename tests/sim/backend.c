@@ -246,6 +246,9 @@ backend_answer(void *arg, struct post *p)
 	each_record(t, p->body, look_for_poison, &poison);
 	if (sim_now(t->sim) >= t->mood_until_ns)
 		new_mood(t);
+	if (sim_now(t->sim) < t->away_until_ns)
+		return refuse_it(t, p, sim_random(t->sim, 2) == 0 ?
+		    BACK_503 : BACK_SILENT);
 	how = t->calm || sim_random(t->sim, 5) == 0 ? BACK_OK : t->mood;
 	if (poison && (how <= BACK_PARTIAL || how == BACK_TOOK_SILENT))
 		return refuse_it(t, p, BACK_POISON);

@@ -13,6 +13,7 @@
  */
 
 #include <inttypes.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -31,13 +32,15 @@
 #define SEED_SECONDS	120	/* real ones: then it hangs */
 
 struct told {			/* by a child, of one seed */
-	uint64_t	 seed, trace, records, seconds, twice, lost;
+	uint64_t	 seed, trace, records, seconds, twice, lost, bytes;
+	bool		 two_relays;
 	uint64_t	 fired[KINDS];
 };
 
 /* Those that found something in the code, run where none are asked for. */
 static const uint64_t kept[] = {
 	47,	/* an ended stream was sent again from a full disk */
+	44,	/* after a day's outage a relay had no descriptor left */
 	164,	/* one bad record in every request of an outage held all */
 };
 
@@ -92,7 +95,8 @@ one_seed(uint64_t seed, struct told *told)
 	trouble_run(t);
 	*told = (struct told){ .seed = seed, .trace = sim_trace(t->sim),
 	    .seconds = (sim_now(t->sim) - t->begun_ns) / S,
-	    .twice = t->twice };
+	    .twice = t->twice, .bytes = t->memory_most,
+	    .two_relays = t->node[RELAY2].used };
 	for (i = 0; i < t->lanes; i++) {
 		told->records += t->lane[i].made;
 		for (k = 0; k < t->lane[i].made; k++)
@@ -147,6 +151,7 @@ child(uint64_t first, uint64_t end, unsigned step, bool twice, int out)
 
 struct sum {
 	uint64_t	 seeds, records, seconds, trace, twice, lost;
+	uint64_t	 two_relays, bytes_most;
 	uint64_t	 fired[KINDS];
 	bool		 failed;
 };
@@ -161,6 +166,9 @@ add(struct sum *s, const struct told *t)
 	s->seconds += t->seconds;
 	s->twice += t->twice;
 	s->lost += t->lost;
+	s->two_relays += t->two_relays;
+	if (t->bytes > s->bytes_most)
+		s->bytes_most = t->bytes;
 	s->trace += t->trace * (2 * t->seed + 1);
 	for (i = 0; i < KINDS; i++)
 		s->fired[i] += t->fired[i];
@@ -224,9 +232,12 @@ histogram(const struct sum *s)
 	    "delivered and accounted for, %" PRIu64 " twice, %" PRIu64
 	    " virtual hours, trace %016" PRIx64 "\n", s->seeds, s->records,
 	    s->lost, s->twice, s->seconds / 3600, s->trace);
+	printf("%" PRIu64 " with two relays, no process over %" PRIu64
+	    " KiB\n", s->two_relays, s->bytes_most >> 10);
 	if (!all && s->seeds >= SEEDS_FOR_ALL)
 		printf("a kind of fault never fired\n");
-	return all || s->seeds < SEEDS_FOR_ALL;
+	return s->seeds < SEEDS_FOR_ALL ||
+	    (all && s->two_relays >= s->seeds / 3);
 }
 
 static int
@@ -271,6 +282,10 @@ main(int argc, char **argv)
 		    "src/base/planted.h\n", now_bug);
 		return 2;
 	}
+	/* What a process gives back, the next one asks for. */
+	mallopt(M_MMAP_THRESHOLD, 1 << 30);
+	mallopt(M_TRIM_THRESHOLD, 1 << 30);
+	mallopt(M_TOP_PAD, 16 << 20);
 	signal(SIGABRT, on_signal);
 	signal(SIGSEGV, on_signal);
 	signal(SIGALRM, on_signal);

@@ -70,6 +70,20 @@ refuse(struct town *t, struct lane_of *l)
 	atomic_fetch_add(&p->refused[2], 1);
 }
 
+/* kill -9: mapping and lock are gone, the lane is not closed. */
+void
+maker_kill(struct town *t, unsigned lane)
+{
+	struct lane_of *l = &t->lane[lane];
+
+	if (l->maker == NULL)
+		return;
+	sim_crash(l->maker);
+	l->maker = NULL;
+	l->open = false;
+	t->fired[MAKER_KILLED]++;
+}
+
 /* One record {p, n, x}. */
 static void
 produce(struct town *t, unsigned lane)
@@ -82,6 +96,13 @@ produce(struct town *t, unsigned lane)
 
 	if (room == NULL) {
 		refuse(t, l);
+		return;
+	}
+	if (sim_random(t->sim, 5000) == 0) {
+		/* half a record: nobody may ever see it */
+		memset(room, 0x92, len / 2);
+		t->fired[MAKER_MIDWAY]++;
+		maker_kill(t, lane);
 		return;
 	}
 	m = (struct mpw){ room, room + len + 64, false };
@@ -150,46 +171,16 @@ makers_burst(struct town *t, unsigned steps, unsigned most)
 	}
 }
 
-/* kill -9: mapping and lock are gone, the lane is not closed. */
-void
-maker_kill(struct town *t, unsigned lane)
-{
-	struct lane_of *l = &t->lane[lane];
-
-	if (l->maker == NULL)
-		return;
-	sim_crash(l->maker);
-	l->maker = NULL;
-	l->open = false;
-	t->fired[MAKER_KILLED]++;
-}
-
-/* Where the agent's tail stands decides: below it somebody else has it. */
-static void
-lose(struct town *t, struct life *f)
-{
-	struct lane_of *l = &t->lane[f->lane];
-	uint64_t tail = 0;
-	size_t i;
-
-	if (l->open && l->life == f)
-		tail = atomic_load(&l->w.agent->tail);
-	for (i = 0; i < f->n; i++)
-		if (f->end[i] > tail)
-			l->rec[f->first + i].maybe_lost = true;
-}
-
+/* Their host has lost power. */
 void
 makers_lose(struct town *t)
 {
-	struct life *f;
 	unsigned i;
 
-	for (f = t->lives; f != NULL; f = f->next)
-		lose(t, f);
-	t->gaps_free = true;
-	for (i = 0; i < t->lanes; i++)
-		maker_kill(t, i);
+	for (i = 0; i < t->lanes; i++) {
+		t->lane[i].maker = NULL;
+		t->lane[i].open = false;
+	}
 }
 
 void

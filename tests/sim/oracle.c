@@ -7,10 +7,9 @@
 #include <string.h>
 
 #include "base/must.h"
-#include "queue/scan.h"
 #include "town.h"
 
-#define MEMORY_MOST	(48u << 20)	/* of one process */
+#define MEMORY_MOST	(24u << 20)	/* of one process */
 
 /* ---- arrivals ---- */
 
@@ -32,8 +31,11 @@ oracle_arrive(struct town *t, unsigned lane, uint64_t n, struct bytes text,
 	r = &t->lane[lane].rec[n];
 	if (r->delivered > 0 && !r->maybe_twice) {
 		t->twice++;
-		t->twice_bytes += r->bytes;
-		if (t->shape != TWO_RELAYS && !t->twice_free)
+		if (r->again > 0)
+			r->again--;
+		else if (t->shape == TWO_RELAYS)
+			t->twice_bytes += r->bytes;
+		else
 			town_fail(t, "record %" PRIu64 " of lane %u came "
 			    "again", n, lane);
 	}
@@ -62,83 +64,40 @@ oracle_own(struct town *t, struct bytes uid, uint64_t refused)
 	t->told += refused;
 }
 
-/* ---- what may be lost, what may come again ---- */
-
-static void
-exempt(struct town *t, const struct frame *f)
-{
-	struct record *rec;
-	struct life *life;
-	size_t i;
-
-	for (life = t->lives; life != NULL; life = life->next) {
-		if (memcmp(life->id, f->stream, sizeof(life->id)) != 0)
-			continue;
-		rec = t->lane[life->lane].rec + life->first;
-		for (i = 0; i < life->n; i++)
-			if (life->end[i] > f->from && life->end[i] <= f->to)
-				rec[i].maybe_lost = true;
-		return;
-	}
-	t->gaps_free = true;		/* the agent's own lane */
-}
-
-/* The frame that the bit was in, in the file as it had been. */
-void
-oracle_flip(struct town *t, const struct sim_flip *f)
-{
-	uint8_t *was = malloc(f->now.n);
-	uint64_t generation = 0;
-	struct scan s;
-	size_t at = 0;
-
-	must(was != NULL);
-	memcpy(was, f->now.p, f->now.n);
-	was[f->at] ^= f->mask;
-	while (at < f->now.n) {
-		scan_next(was + at, f->now.n - at, at, true, generation, &s);
-		if (s.kind == SCAN_END || s.len == 0)
-			break;
-		if (s.kind == SCAN_FRAME && generation == 0)
-			generation = s.frame.generation;
-		if (f->at < at + s.len) {
-			if (s.kind == SCAN_FRAME && s.frame.kind == FRAME_DATA)
-				exempt(t, &s.frame);
-			break;
-		}
-		at += s.len;
-	}
-	/* Ledgers, or ranges that nobody knows of any more. */
-	t->twice_free = true;
-	free(was);
-}
-
-/* Exported, and perhaps without a commit on disk that says so. */
-static void
-maybe_again(struct town *t, uint64_t since_ns)
-{
-	struct lane_of *l;
-	uint64_t i;
-
-	for (l = t->lane; l < t->lane + t->lanes; l++)
-		for (i = 0; i < l->made; i++)
-			if (l->rec[i].delivered > 0 &&
-			    l->rec[i].delivered_ns >= since_ns)
-				l->rec[i].maybe_twice = true;
-}
-
 void
 oracle_crash(struct town *t, struct node *n)
 {
 	n->crashes++;
-	if (n->exports)
-		maybe_again(t, n->settled_ns);
 	if (n->who == AGENT && n->role != NULL)
 		t->twice_most += node_ctr(n, CTR_hop_inflight_bytes) +
 		    (256u << 10);
 }
 
 /* ---- at every step ---- */
+
+/* Bytes of lanes at the agent, records from the relay on. */
+static bool
+balances(const struct node *n)
+{
+	if (n->who != AGENT)
+		return n->kind->conserves(n->role);
+	return node_ctr(n, CTR_lane_taken_bytes) ==
+	    node_ctr(n, CTR_lane_acked_bytes) +
+	    node_ctr(n, CTR_lane_spilled_bytes) +
+	    node_ctr(n, CTR_lane_lost_bytes) +
+	    node_ctr(n, CTR_lane_held_bytes);
+}
+
+void
+oracle_books(struct town *t)
+{
+	struct node *n;
+
+	for (n = t->node; n < t->node + WHO; n++)
+		if (n->ready && !balances(n))
+			town_fail(t, "%s %u does not conserve", n->kind->name,
+			    n->who);
+}
 
 /* Nothing held, no trouble, for a while: its commits are on the disk. */
 static void
@@ -172,15 +131,14 @@ look_node(struct town *t, struct node *n)
 			town_fail(t, "%s %u: %s is %" PRIu64, n->kind->name,
 			    n->who, ctr_info[never[i]].name,
 			    node_ctr(n, never[i]));
-	if (node_ctr(n, CTR_queue_lost_records) > 0 && sim_fired(t->sim, FAULT_FLIP) == 0)
+	if (node_ctr(n, CTR_queue_lost_records) > 0 &&
+	    sim_fired(t->sim, FAULT_FLIP) == 0)
 		town_fail(t, "%s %u has lost %" PRIu64 " stored records",
 		    n->kind->name, n->who, node_ctr(n, CTR_queue_lost_records));
 	if (node_ctr(n, CTR_lane_lost_bytes) > 0 && t->fired[AGENT_POWER] == 0)
 		town_fail(t, "bytes of lanes are lost");
-	if (n->kind->conserves != NULL && n->ready &&
-	    !n->kind->conserves(n->role))
-		town_fail(t, "%s %u does not conserve", n->kind->name, n->who);
 	(void)sim_memory(n->proc, &most);
+	t->memory_most = most > t->memory_most ? most : t->memory_most;
 	if (most > MEMORY_MOST)
 		town_fail(t, "%s %u used %zu bytes", n->kind->name, n->who,
 		    most);
@@ -203,7 +161,7 @@ oracle_step(struct town *t)
 static bool
 accounted(const struct record *r)
 {
-	return r->delivered > 0 || r->maybe_lost || r->dead;
+	return r->delivered > 0 || r->ring_only || r->flipped || r->dead;
 }
 
 static void
@@ -272,7 +230,7 @@ oracle_all(struct town *t)
 		if (n->exports)
 			sim_files(n->host, find_dead, t);
 	return first_missing(t, &lane, &at) == NULL && all_empty(t) &&
-	    (t->gaps_free || t->told >= t->refused);
+	    (t->gaps_free || t->told + t->untold >= t->refused);
 }
 
 static void
@@ -281,7 +239,7 @@ look_twice(const struct town *t)
 	uint64_t most = t->twice_most +
 	    node_ctr(&t->node[AGENT], CTR_hop_resent_bytes);
 
-	if (t->shape == TWO_RELAYS && !t->twice_free && t->twice_bytes > most)
+	if (t->shape == TWO_RELAYS && t->twice_bytes > most)
 		town_fail(t, "%" PRIu64 " bytes came twice, at most %" PRIu64
 		    " may", t->twice_bytes, most);
 }
@@ -294,14 +252,16 @@ look_stored(const struct town *t)
 	const struct lane_of *l;
 	const struct node *n;
 
-	if (t->twice_free || t->own_dead)
+	if (t->own_dead)
 		return;
 	for (l = t->lane; l < t->lane + t->lanes; l++)
 		for (i = 0; i < l->made; i++)
-			known += l->rec[i].delivered > 0 || l->rec[i].dead;
+			known += l->rec[i].delivered > 0 || l->rec[i].dead ||
+			    l->rec[i].flipped;
 	for (n = t->node; n < t->node + WHO; n++) {
 		stored = node_ctr(n, CTR_queue_put_records);
-		if (n->used && n->who != AGENT && stored > known)
+		if (n->used && n->who != AGENT &&
+		    stored > known + n->stored_more)
 			town_fail(t, "%s %u has stored %" PRIu64 " records, "
 			    "of %" PRIu64 " there are", n->kind->name, n->who,
 			    stored, known);

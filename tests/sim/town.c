@@ -21,7 +21,8 @@ const char *const kind_name[KINDS] = {
 	"200", "200-json", "200-partial", "429", "429-retry-after", "408",
 	"500", "503", "302", "200-html", "401", "403", "404", "407", "413",
 	"400", "422", "400-one-record", "no-answer", "no-answer-but-taken",
-	"maker-killed", "lane-full", "agent-power-loss", "graceful-restart",
+	"maker-killed", "maker-killed-midway", "lane-full",
+	"agent-power-loss", "graceful-restart", "outage-hour", "outage-day",
 };
 
 void
@@ -175,12 +176,17 @@ town_crash(struct town *t, struct node *n, bool power)
 	oracle_crash(t, n);
 	if (power && n->who == AGENT) {
 		t->fired[AGENT_POWER]++;
-		makers_lose(t);
+		oracle_power(t);
 	}
 	if (power)
 		sim_power_loss(n->host);
 	else
 		sim_crash(n->proc);
+	oracle_ended(t, n);
+	if (power && n->who == AGENT) {
+		oracle_powered(t);
+		makers_lose(t);
+	}
 	node_down(n, down);
 }
 
@@ -216,6 +222,7 @@ end_node(struct town *t, struct node *n)
 		role_free(&n->role);
 		sim_end(n->proc);
 	}
+	oracle_ended(t, n);
 	node_down(n, S);
 }
 
@@ -299,6 +306,7 @@ wants_us(void *arg)
 {
 	struct town *t = arg;
 
+	oracle_books(t);
 	if (t->syncs_failed != sim_fired(t->sim, FAULT_FSYNC))
 		look_synced(t);
 	if (t->steps_left > 0 && --t->steps_left == 0)

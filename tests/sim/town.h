@@ -14,13 +14,17 @@
  *
  * What may happen to a record, and nothing else
  *   delivered once     always, but for
- *   not at all         it was only in a lane of a host that lost power; or in
- *                      a frame one of whose bits flipped; or it is in the
+ *   not at all         it was at level "ring" when its host lost power: past
+ *                      the tail of its lane and in no frame of the spill; or
+ *                      in a frame one of whose bits flipped; or it is in the
  *                      dead letters
- *   again              it was on its way, or its commit not yet durable, when
- *                      the process that exports it crashed; the backend took
- *                      it without saying so; a flip hit a ledger; or two
- *                      relays export, and it was on its way to one
+ *   again              when the process that exports it ended, no ledger on
+ *                      the disk said that its frame was done, and its commit
+ *                      had not had the time; the backend took it without
+ *                      saying so; a flip hit the only ledger that said it was
+ *                      done, the checkpoint that knew its range, or its
+ *                      frame (once more for each); or two relays export, and
+ *                      it was on its way to one
  */
 #ifndef TOWN_H
 #define TOWN_H
@@ -35,8 +39,10 @@
 #define LANES		4
 #define RING		"/dev/shm/ring"
 #define TEXT_MAX	4400
+#define LANES_MIN	3
 #define RECORDS_MIN	10000
 #define HOUR		(3600 * S)
+#define DAY		(24 * HOUR)
 #define FAULTS_MIN	20
 
 enum who { AGENT, RELAY1, RELAY2, EXPORTER, WHO };
@@ -50,14 +56,17 @@ enum event {
 	BACK_500, BACK_503, BACK_3XX, BACK_HTML, BACK_401, BACK_403, BACK_404,
 	BACK_407, BACK_413, BACK_400, BACK_422, BACK_POISON, BACK_SILENT,
 	BACK_TOOK_SILENT,
-	MAKER_KILLED, LANE_FULL, AGENT_POWER, GRACEFUL, EVENTS
+	MAKER_KILLED, MAKER_MIDWAY, LANE_FULL, AGENT_POWER, GRACEFUL,
+	OUTAGE_HOUR, OUTAGE_DAY, EVENTS
 };
 
 struct record {
 	uint64_t	 delivered_ns;
 	uint32_t	 bytes;		/* of its entry */
 	uint8_t		 delivered;	/* times */
-	bool		 maybe_lost, maybe_twice, dead;
+	uint8_t		 again;		/* more, for what flips have hit */
+	bool		 ring_only, flipped, dead;	/* why it may be lost */
+	bool		 maybe_twice;
 };
 
 /* One lane file: which records lie where in its stream. */
@@ -97,6 +106,7 @@ struct node {
 	uint64_t	 syncs_failed;	/* of its host, seen so far */
 	/* what it had exported before then has its commit on disk */
 	uint64_t	 settled_ns, quiet_ns, quiet_failed;
+	uint64_t	 stored_more;	/* records, for what flips have hit */
 };
 
 #define ACKS_KEPT	8
@@ -119,12 +129,15 @@ struct town {
 	struct life	*lives;
 	uint64_t	 refused, told;	/* records; by gap records */
 	uint64_t	 arrived, twice, twice_bytes, twice_most;
-	bool		 twice_free, gaps_free, own_dead;
+	uint64_t	 untold;	/* of refused: may never be told */
+	bool		 gaps_free, own_dead;
+	size_t		 memory_most;	/* of one process */
 	struct old_ack	 ack[WHO][ACKS_KEPT];
 	unsigned	 ack_next;
 	uint32_t	 ack_odds;	/* per million */
 	enum event	 mood;
 	uint64_t	 mood_until_ns;
+	uint64_t	 away_until_ns;	/* the backend, and nothing else helps */
 	uint64_t	 fired[EVENTS];
 	char		*uid[8192];	/* of the agent's own records */
 	unsigned	 uids;
@@ -152,7 +165,7 @@ void	 town_fired(const struct town *t, uint64_t ret_n[KINDS]);
 /* makers.c */
 void	 makers_burst(struct town *t, unsigned steps, unsigned most);
 void	 maker_kill(struct town *t, unsigned lane);
-/* The host of the lanes is about to lose power: what only they have. */
+/* They went with the power of their host. */
 void	 makers_lose(struct town *t);
 void	 makers_close(struct town *t);
 size_t	 record_text(unsigned lane, uint64_t n, char text[TEXT_MAX]);
@@ -162,15 +175,27 @@ void	 oracle_arrive(struct town *t, unsigned lane, uint64_t n,
 	    struct bytes text, bool maybe_twice);
 /* The agent's own record; refused: what a gap record tells of, else 0. */
 void	 oracle_own(struct town *t, struct bytes uid, uint64_t refused);
-/* Records of a frame that a flip hit. */
-void	 oracle_flip(struct town *t, const struct sim_flip *f);
-/* Whoever exports is about to end in disorder. */
+/* A process is about to end. */
 void	 oracle_crash(struct town *t, struct node *n);
-/* What must hold at every step. */
+/* What must hold after every event: the books of each process balance. */
+void	 oracle_books(struct town *t);
+/* What must hold now and then, and whenever a process ends. */
 void	 oracle_step(struct town *t);
 /* False: something that must be delivered is not yet. */
 bool	 oracle_all(struct town *t);
 void	 oracle_end(struct town *t);
+
+/* excuse.c */
+/* Where the queue of a node is. */
+const char *excuse_dir(const struct node *n);
+/* A flip has hit it. */
+void	 oracle_flip(struct town *t, struct node *n,
+	    const struct sim_flip *flip);
+/* Its process has ended: what it will find of its queue. */
+void	 oracle_ended(struct town *t, struct node *n);
+/* The host of the lanes is about to lose power; and has. */
+void	 oracle_power(struct town *t);
+void	 oracle_powered(struct town *t);
 
 /* backend.c */
 int	 backend_answer(void *arg, struct post *post);

@@ -86,13 +86,11 @@ unreadable(struct town *t)
 static void
 flip(struct town *t)
 {
-	static const char *const dir[WHO] = { "/state/agent/spill/",
-	    "/state/relay/0/", "/state/relay/0/", "/state/exporter/0/" };
 	struct node *n = any_node(t);
 	struct sim_flip f;
 
-	if (t->flips && sim_flip(n->host, dir[n->who], &f) == 0)
-		oracle_flip(t, &f);
+	if (t->flips && sim_flip(n->host, excuse_dir(n), &f) == 0)
+		oracle_flip(t, n, &f);
 }
 
 static void
@@ -146,6 +144,44 @@ faults(const struct town *t)
 	return sum;
 }
 
+/* Not delivered within bounded time: the outage is long over. */
+static void
+catch_up(struct town *t, const char *what)
+{
+	uint64_t until = sim_now(t->sim) + PATIENCE;
+
+	t->mood = BACK_OK;
+	t->mood_until_ns = until;
+	while (!oracle_all(t)) {
+		if (sim_now(t->sim) >= until)
+			town_fail(t, "half an hour after %s not all is there",
+			    what);
+		town_run(t, 10 * S);
+	}
+}
+
+/* Of the backend, or of the way to the relays; the makers go on. */
+static void
+outage(struct town *t, uint64_t for_ns)
+{
+	uint64_t until = sim_now(t->sim) + for_ns;
+	bool backend = sim_random(t->sim, 2) == 0;
+
+	t->fired[for_ns == DAY ? OUTAGE_DAY : OUTAGE_HOUR]++;
+	if (backend) {
+		t->away_until_ns = until;
+	} else {
+		sim_dark(t->node[RELAY1].host, until);
+		if (t->node[RELAY2].used)
+			sim_dark(t->node[RELAY2].host, until);
+	}
+	while (sim_now(t->sim) < until) {
+		makers_burst(t, 3, 3);
+		town_run(t, 1 + sim_random(t->sim, for_ns / 100));
+	}
+	catch_up(t, for_ns == DAY ? "a day without" : "an hour without");
+}
+
 static bool
 is_over(const struct town *t)
 {
@@ -174,9 +210,25 @@ settle(struct town *t)
 	oracle_end(t);
 }
 
+/* No seed is less than it says it is. */
+static void
+look_size(const struct town *t)
+{
+	unsigned i, lanes = 0;
+
+	for (i = 0; i < t->lanes; i++)
+		lanes += t->lane[i].made > 0;
+	if (lanes < LANES_MIN || !is_over(t))
+		town_fail(t, "a small world");
+}
+
 void
 trouble_run(struct town *t)
 {
+	if (t->seed % 15 == 7)
+		outage(t, HOUR);
+	if (t->seed % 30 == 14)
+		outage(t, DAY);
 	while (!is_over(t)) {
 		if (sim_random(t->sim, 2) == 0)
 			one_trouble(t);
@@ -187,4 +239,5 @@ trouble_run(struct town *t)
 		town_run(t, sim_random(t->sim, 60 * S));
 	}
 	settle(t);
+	look_size(t);
 }
