@@ -227,7 +227,7 @@ trouble_run(struct town *t)
 {
 	if (t->seed % 15 == 7)
 		outage(t, HOUR);
-	if (t->seed % 30 == 14)
+	if (t->seed % 100 == 44)
 		outage(t, DAY);
 	while (!is_over(t)) {
 		if (sim_random(t->sim, 2) == 0)
