@@ -45,7 +45,7 @@ tests_test_race_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_race_LDADD = $(SHM_TEST_LIBS)
 
 EXTRA_DIST += tests/part-sim.sh tests/claim.sh tests/part-install.sh tests/part-demo.sh
-EXTRA_DIST += tests/part-damage.sh
+EXTRA_DIST += tests/part-damage.sh tests/part-start.sh
 EXTRA_DIST += tests/e2e/internet.py tests/e2e/netns.py tests/e2e/proxy.py \
 	tests/part-internet.sh
 EXTRA_DIST += tests/part-model.sh tests/model/hop.pml tests/model/lane.pml

@@ -48,6 +48,9 @@ tests_test_queue_flows_SOURCES = tests/test_queue_flows.c \
 	tests/fileloop.c tests/fileloop.h
 tests_test_queue_flows_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_queue_flows_LDADD = $(TEST_LIBS)
+check_PROGRAMS += tests/queue_start
+tests_queue_start_SOURCES = tests/queue_start.c
+tests_queue_start_LDADD = $(PARTS_LIBS)
 
 EXTRA_PROGRAMS += tests/bench/bench_queue
 tests_bench_bench_queue_SOURCES = tests/bench/bench_queue.c
