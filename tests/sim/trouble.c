@@ -41,7 +41,7 @@ stop(struct town *t)
 	if (n->proc == NULL || n->draining || n->go_ns > 0)
 		return;
 	sim_stop(n->proc, true);
-	n->go_ns = sim_now(t->sim) + sim_random(t->sim, 40 * S) + 1;
+	n->go_ns = sim_now(t->sim) + sim_random(t->sim, 15 * S) + 1;
 }
 
 static void
@@ -70,7 +70,7 @@ full(struct town *t)
 	sim_disk_full(n->host, sim_random(t->sim, 3) > 0);
 }
 
-/* For less than the minute that a queue waits for a block. */
+/* For less than the 20 s that a start waits for a block. */
 static void
 unreadable(struct town *t)
 {
@@ -80,7 +80,7 @@ unreadable(struct town *t)
 	if (now < n->legible_ns)
 		return;
 	n->legible_ns = now + 60 * S;
-	sim_unreadable(n->host, now + sim_random(t->sim, 40 * S));
+	sim_unreadable(n->host, now + sim_random(t->sim, 15 * S));
 }
 
 static void
