@@ -171,6 +171,25 @@ look_once(struct qdir *d, struct look *look)
 	return d->res;
 }
 
+/* What to do about it. */
+static const char *
+remedy(int r)
+{
+	switch (r) {
+	case -ENOENT:
+	case -ENOTDIR:
+		return "; a queue is a directory, as relay/0 in that of "
+		    "common.state_dir";
+	case -EACCES:
+	case -EPERM:
+		return "; who owns it, or root, can read it";
+	case -EIO:
+		return "; the disk fails, the kernel's log says more";
+	default:
+		return "";
+	}
+}
+
 int
 qdir_look(struct qdir *d, struct look *look)
 {
@@ -181,7 +200,8 @@ qdir_look(struct qdir *d, struct look *look)
 	for (tries = 0; r == -EAGAIN && tries < LOOKS_MAX; tries++)
 		r = look_once(d, look);
 	if (r < 0) {
-		qdir_say(d, "'%s' cannot be read: %s", d->path, strerror(-r));
+		qdir_say(d, "'%s' cannot be read: %s%s", d->path, strerror(-r),
+		    remedy(r));
 		return QUEUE_BLIND;
 	}
 	if (d->segments == 0 && !d->sum.gone) {
@@ -215,7 +235,7 @@ qdir_why(char buf[80], const struct look_damage *dm)
 
 struct ls {
 	struct qdir	 d;		/* first: the look's arg */
-	uint64_t	 now, damaged;
+	uint64_t	 now, damaged, all_damaged;
 	bool		 header;
 };
 
@@ -230,6 +250,7 @@ ls_damage(void *arg, const struct look_damage *dm)
 	struct ls *ls = arg;
 
 	ls->damaged += dm->to - dm->from;
+	ls->all_damaged += dm->to - dm->from;
 }
 
 static void
@@ -300,7 +321,7 @@ queue_ls(struct admin *a, const char *path)
 			    ls.d.who);
 		else
 			fputs("nobody has it open\n", a->out);
-		if (ls.d.sum.unread)
+		if (ls.d.sum.unread || (ls.all_damaged > 0 && !ls.d.busy))
 			r = QUEUE_DAMAGE;
 	}
 	qdir_close(&ls.d);

@@ -114,7 +114,8 @@ tell(struct repair *p)
 	const struct counters *c = &p->d.env.ctr;
 	FILE *out = p->d.a->out;
 
-	fprintf(out, "%" PRIu64 " damaged pieces, %s, are in %s/quarantine\n",
+	fprintf(out, "%" PRIu64 " damaged pieces, %s, were copied to "
+	    "%s/quarantine\n",
 	    ctr_get(c, CTR_queue_quarantined_frames),
 	    human_bytes(ctr_get(c, CTR_queue_quarantined_bytes)).text,
 	    p->d.path);

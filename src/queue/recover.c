@@ -344,7 +344,7 @@ look_skips(struct recover *rec, int64_t res)
 		look_begin(rec);
 		look_end(rec, res < 0 ? (int)res : -EISDIR);
 	}
-	rec->unsure = rec->unsure || (res < 0 && res != -ENOENT);
+	rec->unsure = rec->unsure || res != -ENOENT;
 	next_file(rec);
 	return true;
 }

@@ -29,6 +29,10 @@ def newest(queue):
     return max(glob.glob(os.path.join(queue, '*.seg')))
 
 
+def oldest(queue):
+    return min(glob.glob(os.path.join(queue, '*.seg')))
+
+
 def spoil(path, text):
     """One bit of the first place where the text stands."""
     with open(path, 'r+b') as f:
@@ -155,3 +159,27 @@ def of_what_is_no_queue_nothing_is_said_and_none_is_made(w):
     equal('exit', r.verb('queue', 'ls').returncode, 78)
     equal('exit', r.verb('queue', 'ls', '--all', none).returncode, 78)
     equal('exit', r.verb('queue', 'export', '--format=x', none, none).returncode, 78)
+
+
+@claim()
+def what_is_no_queue_is_refused_and_what_is_none_of_it_let_alone(w):
+    r, queue = held(w)
+    r.stop()
+    for path, why in ((os.path.join(w.dir, 'nothing'), 'No such file or directory'),
+                      (newest(queue), 'Not a directory')):
+        for verb in ('ls', 'check', 'cat', 'repair'):
+            s = r.verb('queue', verb, path)
+            equal(f'exit of {verb}', s.returncode, 2)
+            check(s.stderr, f"'{path}' cannot be read: {why}; a queue is a directory" in s.stderr)
+        check('nothing is made', not os.path.exists(os.path.join(w.dir, 'nothing')))
+    foreign = os.path.join(queue, '00000000000000ff.seg')
+    os.mkdir(foreign)
+    for verb in ('ls', 'check', 'cat', 'repair'):
+        s = r.verb('queue', verb, queue)
+        check(s.stdout + s.stderr, s.returncode == 1)
+    check(s.stderr, 'some of it could not be read, and was let alone' in s.stderr)
+    check('it is still there', os.path.isdir(foreign))
+    os.rmdir(foreign)
+    equal('clean', r.verb('queue', 'check', queue).returncode, 0)
+    spoil(oldest(queue), b'record 2')
+    equal('exit of ls', r.verb('queue', 'ls', queue).returncode, 1)
