@@ -70,6 +70,7 @@ tests_test_pages_LDADD = libsim.a $(TEST_LIBS)
 # A queue spoilt in every way, on disks of that kind.
 check_PROGRAMS += tests/test_damage
 TESTS += tests/test_damage
-tests_test_damage_SOURCES = tests/test_damage.c
+tests_test_damage_SOURCES = tests/test_damage.c tests/damage_files.c \
+	tests/damage_rig.c tests/damage_rig.h
 tests_test_damage_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_damage_LDADD = libsim.a $(TEST_LIBS)
