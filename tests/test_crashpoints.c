@@ -35,15 +35,13 @@
 #include "base/env.h"
 #include "queue/queue.h"
 #include "queue/streams.h"
-#include "sim/sim.h"
+
+#include "crash_disk.h"
 
 #define MS		UINT64_C(1000000)
 #define HOME		"/state"
 #define DIR		HOME "/q"
-#define SECTOR		512u
 #define UNITS_MAX	1024u
-#define EVENTS_MAX	8192u
-#define FILES_MAX	256u
 #define LANES		3u		/* and LANES: none */
 #define ALL_SUBSETS	12u
 #define TORN_DRAWS	6u
@@ -74,45 +72,13 @@ static uint32_t units;
 
 /* ---- what was done to the disk ---- */
 
-struct event {
-	enum op_kind	 kind;
-	uint64_t	 ino;
-	char		 path[64], path2[64];
-	uint8_t		*data;
-	uint64_t	 off, len;
-	int64_t		 res;
-};
-
-struct trace {
-	struct event	 ev[EVENTS_MAX];
-	uint32_t	 n;
-};
-
-struct file {
-	uint64_t	 ino;
-	bool		 is_dir;
-	bool		 broken;	/* a sync failed: nothing gets durable */
-	uint8_t		*data;
-	uint64_t	 size, cap;
-};
-struct name { char path[64]; uint64_t ino; };
-struct disk {
-	struct file	 file[FILES_MAX];
-	uint32_t	 files;
-	struct name	 name[FILES_MAX];
-	uint32_t	 names;
-};
-
 static struct trace work, again;
 static struct disk image, deep_image, durable_disk, deep_durable;
-static uint64_t rnd, seed, images, torn, drawn, deep, only, flows;
+static uint64_t seed, images, torn, drawn, deep, only, flows;
 static uint32_t instant, draws = 4096;
 static const char *where = "";
 
-static void broken(const char *fmt, ...)
-    __attribute__((format(printf, 1, 2), noreturn));
-
-static void
+void
 broken(const char *fmt, ...)
 {
 	va_list ap;
@@ -124,274 +90,6 @@ broken(const char *fmt, ...)
 	va_end(ap);
 	fputc('\n', stderr);
 	exit(1);
-}
-
-static uint32_t
-dice(uint32_t n)
-{
-	rnd ^= rnd << 13;
-	rnd ^= rnd >> 7;
-	rnd ^= rnd << 17;
-	return (uint32_t)(rnd >> 24) % n;
-}
-
-static void
-record(void *arg, const struct sim_disk_op *op)
-{
-	struct trace *t = arg;
-	struct event *e;
-
-	if (t->n == EVENTS_MAX)
-		broken("too many events");
-	e = &t->ev[t->n++];
-	*e = (struct event){ .kind = op->kind, .ino = op->ino, .off = op->off,
-	    .len = op->kind == OP_WRITE ? op->data.n : op->len,
-	    .res = op->res };
-	snprintf(e->path, sizeof(e->path), "%s", op->path);
-	snprintf(e->path2, sizeof(e->path2), "%s",
-	    op->path2 == NULL ? "" : op->path2);
-	if (op->kind == OP_WRITE) {
-		e->data = malloc(op->data.n);
-		memcpy(e->data, op->data.p, op->data.n);
-	}
-}
-
-static void
-trace_clear(struct trace *t)
-{
-	while (t->n > 0)
-		free(t->ev[--t->n].data);
-}
-
-/* ---- a disk ---- */
-
-static struct file *
-file_of(struct disk *d, uint64_t ino)
-{
-	uint32_t i;
-
-	for (i = 0; i < d->files; i++)
-		if (d->file[i].ino == ino)
-			return &d->file[i];
-	if (d->files == FILES_MAX)
-		broken("too many files");
-	d->file[d->files] = (struct file){ .ino = ino };
-	return &d->file[d->files++];
-}
-
-static void
-resize(struct file *f, uint64_t size)
-{
-	if (size > f->cap) {
-		f->cap = size + 65536;
-		f->data = realloc(f->data, f->cap);
-	}
-	if (size > f->size)
-		memset(f->data + f->size, 0, size - f->size);
-	f->size = size;
-}
-
-static void
-name_set(struct disk *d, const char *path, uint64_t ino)
-{
-	uint32_t i;
-
-	for (i = 0; i < d->names; i++)
-		if (strcmp(d->name[i].path, path) == 0)
-			break;
-	if (ino == 0 && i == d->names)
-		return;
-	if (ino == 0) {
-		d->name[i] = d->name[--d->names];
-		return;
-	}
-	if (i == FILES_MAX)
-		broken("too many names");
-	if (i == d->names)
-		snprintf(d->name[d->names++].path, sizeof(d->name[i].path),
-		    "%s", path);
-	d->name[i].ino = ino;
-}
-
-static void
-disk_clear(struct disk *d)
-{
-	while (d->files > 0)
-		free(d->file[--d->files].data);
-	d->names = 0;
-}
-
-static void
-disk_copy(struct disk *to, const struct disk *from)
-{
-	struct file *f;
-	uint32_t i;
-
-	disk_clear(to);
-	for (i = 0; i < from->files; i++) {
-		f = file_of(to, from->file[i].ino);
-		f->is_dir = from->file[i].is_dir;
-		resize(f, from->file[i].size);
-		if (f->size > 0)
-			memcpy(f->data, from->file[i].data, f->size);
-	}
-	memcpy(to->name, from->name, sizeof(to->name));
-	to->names = from->names;
-}
-
-static bool
-has_name(const struct disk *d, uint64_t ino)
-{
-	uint32_t k;
-
-	for (k = 0; k < d->names; k++)
-		if (d->name[k].ino == ino)
-			return true;
-	return false;
-}
-
-static void
-apply_write(struct file *f, const struct event *e, bool tear)
-{
-	uint64_t at, end, n;
-
-	if (e->off + e->len > f->size)
-		resize(f, e->off + e->len);
-	for (at = e->off; at < e->off + e->len; at = end) {
-		end = (at / SECTOR + 1) * SECTOR;
-		n = (end < e->off + e->len ? end : e->off + e->len) - at;
-		if (!tear || dice(2) == 0)
-			memcpy(f->data + at, e->data + (at - e->off), n);
-	}
-}
-
-static void
-apply(struct disk *d, const struct event *e, bool tear)
-{
-	struct file *f = file_of(d, e->ino);
-
-	switch (e->kind) {
-	case OP_WRITE:
-		apply_write(f, e, tear);
-		break;
-	case OP_TRUNCATE:
-		resize(f, e->len);
-		break;
-	case OP_FALLOCATE:
-		if (e->off + e->len > f->size)
-			resize(f, e->off + e->len);
-		break;
-	case OP_MKDIR:
-		f->is_dir = true;
-		name_set(d, e->path, e->ino);
-		break;
-	case OP_OPEN:
-		name_set(d, e->path, e->ino);
-		break;
-	case OP_RENAME:
-		name_set(d, e->path, 0);
-		name_set(d, e->path2, e->ino);
-		break;
-	default:
-		name_set(d, e->path, 0);
-		break;
-	}
-}
-
-static bool
-is_data(const struct event *e)
-{
-	return e->kind == OP_WRITE || e->kind == OP_TRUNCATE ||
-	    e->kind == OP_FALLOCATE;
-}
-
-static bool
-lies_in(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return strncmp(path, dir, n) == 0 && path[n] == '/' &&
-	    strchr(path + n + 1, '/') == NULL;
-}
-
-/* ---- instants: what is durable, what is pending ---- */
-
-struct instants {
-	const struct trace *t;
-	struct disk	*d;		/* durable */
-	uint32_t	 pending[EVENTS_MAX];
-	uint32_t	 n;
-};
-
-/* After one event more. */
-static void
-step(struct instants *in, uint32_t k)
-{
-	const struct event *e = &in->t->ev[k], *p;
-	uint32_t i, kept = 0;
-	struct file *f;
-
-	if (e->kind != OP_FSYNC) {
-		in->pending[in->n++] = k;
-		return;
-	}
-	f = file_of(in->d, e->ino);
-	f->broken = f->broken || e->res < 0;
-	if (f->broken)
-		return;
-	for (i = 0; i < in->n; i++) {
-		p = &in->t->ev[in->pending[i]];
-		if (is_data(p) ? p->ino == e->ino :
-		    lies_in(p->path, e->path))
-			apply(in->d, p, false);
-		else
-			in->pending[kept++] = in->pending[i];
-	}
-	in->n = kept;
-}
-
-/* A name, or one that is pending. */
-static bool
-can_come_back(const struct instants *in, uint64_t ino)
-{
-	uint32_t i;
-
-	for (i = 0; i < in->n; i++)
-		if (in->t->ev[in->pending[i]].ino == ino &&
-		    !is_data(&in->t->ev[in->pending[i]]))
-			return true;
-	return has_name(in->d, ino);
-}
-
-/* What no disk will show any more makes no other images. */
-static void
-sweep(struct instants *in)
-{
-	uint32_t i, kept = 0;
-
-	for (i = 0; i < in->n; i++)
-		if (can_come_back(in, in->t->ev[in->pending[i]].ino))
-			in->pending[kept++] = in->pending[i];
-	in->n = kept;
-	for (i = 0; i < in->d->files; )
-		if (can_come_back(in, in->d->file[i].ino)) {
-			i++;
-		} else {
-			free(in->d->file[i].data);
-			in->d->file[i] = in->d->file[--in->d->files];
-		}
-}
-
-static void
-make_image(struct disk *img, const struct instants *in, uint64_t mask,
-    bool tear)
-{
-	uint32_t i;
-
-	disk_copy(img, in->d);
-	for (i = 0; i < in->n; i++)
-		if (i >= 64 ? dice(2) == 0 : (mask >> i & 1) != 0)
-			apply(img, &in->t->ev[in->pending[i]], tear);
 }
 
 /* ---- a queue on a simulated disk ---- */
@@ -796,35 +494,6 @@ try_image(const struct disk *img, struct trace *t)
 	run_end(&r);
 }
 
-/* sim_install numbers anew, in the order of install(). */
-static void
-renumber(struct disk *d)
-{
-	static struct disk fresh;
-	struct file *from, *to;
-	uint32_t i, k, depth;
-	uint64_t ino = 1;
-
-	disk_clear(&fresh);
-	for (depth = 1; depth < 5; depth++)
-		for (i = 0; i < d->names; i++) {
-			uint32_t slashes = 0;
-
-			for (k = 0; d->name[i].path[k] != '\0'; k++)
-				slashes += d->name[i].path[k] == '/';
-			if (slashes != depth)
-				continue;
-			from = file_of(d, d->name[i].ino);
-			to = file_of(&fresh, ino);
-			to->is_dir = from->is_dir;
-			resize(to, from->size);
-			if (from->size > 0)
-				memcpy(to->data, from->data, from->size);
-			name_set(&fresh, d->name[i].path, ino++);
-		}
-	disk_copy(d, &fresh);
-}
-
 /* The power goes again while that disk is recovered. */
 static void
 cut_recovery(const struct disk *img)
@@ -833,13 +502,13 @@ cut_recovery(const struct disk *img)
 	uint32_t k, n;
 
 	disk_copy(&deep_durable, img);
-	renumber(&deep_durable);
+	disk_renumber(&deep_durable);
 	trace_clear(&again);
 	try_image(&deep_durable, &again);
 	in = (struct instants){ .t = &again, .d = &deep_durable };
 	where = ", again in its recovery";
 	for (k = 0; k < again.n; k++) {
-		step(&in, k);
+		instants_step(&in, k);
 		for (n = 0; n < DEEP_DRAWS; n++) {
 			make_image(&deep_image, &in, (uint64_t)dice(UINT32_MAX) <<
 			    16 ^ dice(UINT32_MAX), n == 0);
@@ -848,28 +517,6 @@ cut_recovery(const struct disk *img)
 		}
 	}
 	where = "";
-}
-
-/* The numbers of that run of the files of img; new ones are far off. */
-static void
-translate(struct trace *t, const struct disk *img)
-{
-	static struct disk run;
-	struct event *e;
-	uint32_t i, k;
-
-	disk_copy(&run, img);
-	renumber(&run);
-	for (e = t->ev; e < t->ev + t->n; e++) {
-		for (i = 0; i < run.names; i++)
-			if (run.name[i].ino == e->ino)
-				break;
-		for (k = 0; i < run.names && k < img->names; k++)
-			if (strcmp(img->name[k].path, run.name[i].path) == 0)
-				break;
-		e->ino = i < run.names ? img->name[k].ino :
-		    e->ino + 1000000;
-	}
 }
 
 /*
@@ -889,7 +536,7 @@ cut_after_kill(const struct instants *now)
 		return;
 	trace_clear(&again);
 	try_image(&deep_image, &again);
-	translate(&again, &deep_image);
+	trace_translate(&again, &deep_image);
 	memcpy(must_come, came, sizeof(came));
 	disk_copy(&deep_durable, now->d);
 	in = (struct instants){ .t = &both, .d = &deep_durable };
@@ -899,7 +546,7 @@ cut_after_kill(const struct instants *now)
 	for (k = 0; k < again.n; k++)
 		both.ev[both.n++] = again.ev[k];
 	for (k = 0; k < both.n; k++)
-		step(&in, k);
+		instants_step(&in, k);
 	where = ", killed before";
 	for (k = 0; k < KILL_DRAWS; k++, deep++) {
 		make_image(&deep_image, &in, k == 0 ? 0 :
@@ -960,8 +607,8 @@ run_seed(void)
 		instant = k + 1;
 		if (work.ev[k].ino == UINT64_MAX)
 			continue;
-		step(&in, k);
-		sweep(&in);
+		instants_step(&in, k);
+		instants_sweep(&in);
 		try_instant(&in);
 	}
 }

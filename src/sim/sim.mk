@@ -15,7 +15,8 @@ tests_test_sim_LDADD = libsim.a $(TEST_LIBS)
 # The queue on a disk that loses what was not synced, at every instant.
 check_PROGRAMS += tests/test_crashpoints
 TESTS += tests/test_crashpoints
-tests_test_crashpoints_SOURCES = tests/test_crashpoints.c
+tests_test_crashpoints_SOURCES = tests/test_crashpoints.c \
+	tests/crash_disk.c tests/crash_disk.h
 tests_test_crashpoints_LDADD = libsim.a $(PARTS_LIBS)
 
 # One seed is one world with all roles in it; make sim runs many.
