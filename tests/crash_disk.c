@@ -318,3 +318,27 @@ trace_translate(struct trace *t, const struct disk *img)
 		    e->ino + 1000000;
 	}
 }
+
+void
+disk_put(struct sim_host *h, const struct disk *d)
+{
+	const struct file *f;
+	uint32_t i, k, left = d->names, depth;
+
+	/* Parents before their children. */
+	for (depth = 1; left > 0 && depth < 5; depth++)
+		for (i = 0; i < d->names; i++) {
+			const char *p = d->name[i].path;
+			uint32_t slashes = 0;
+
+			for (k = 0; p[k] != '\0'; k++)
+				slashes += p[k] == '/';
+			if (slashes != depth)
+				continue;
+			left--;
+			f = file_of((struct disk *)(uintptr_t)d,
+			    d->name[i].ino);
+			(void)sim_install(h, p, f->is_dir ? LOOP_DIR :
+			    LOOP_FILE, bytes_of(f->data, f->size));
+		}
+}

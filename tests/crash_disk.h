@@ -87,6 +87,8 @@ void	 instants_sweep(struct instants *in);
 void	 make_image(struct disk *img, const struct instants *in, uint64_t mask,
 	    bool tear);
 
+/* A host without files has these. */
+void	 disk_put(struct sim_host *h, const struct disk *d);
 /* The inodes as sim_install() numbers them, parents first. */
 void	 disk_renumber(struct disk *d);
 /* The inodes of a run that began with img, as img has them. */

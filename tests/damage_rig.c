@@ -39,35 +39,11 @@ fill(uint8_t *p, uint32_t i)
 
 /* ---- a queue in a simulated world ---- */
 
-void
-on_open(void *arg, int res)
-{
-	((struct run *)arg)->res = res;
-}
-
-static void
-on_close(void *arg)
-{
-	((struct run *)arg)->closed = true;
-}
-
 static void
 on_put(struct queue_put *put, int res)
 {
 	ck_assert_int_eq(res, 0);
 	((struct run *)put->arg)->put_res--;
-}
-
-bool
-is_open(void *arg)
-{
-	return ((struct run *)arg)->res != 1;
-}
-
-static bool
-is_closed(void *arg)
-{
-	return ((struct run *)arg)->closed;
 }
 
 static bool
@@ -81,12 +57,9 @@ run_begin(struct run *r)
 {
 	static const struct sim_faults none = { .disk_delay_ns = 1000 };
 
-	*r = (struct run){ .res = 1, .conf = { .dir = DIR,
-	    .segment_bytes = SEGMENT, .staging_bytes = 128u << 10,
-	    .commit_ms = 1 } };
-	ck_assert_int_eq(sim_new(&r->sim, seed + trials, &none), 0);
-	r->host = sim_host_new(r->sim, "h");
-	r->proc = sim_proc_new(r->host, "queue");
+	holds(run_world(r, DIR, SEGMENT, seed + trials, &none) == 0,
+	    "no memory");
+	r->conf.commit_ms = 1;
 	env_init(&r->env, sim_loop(r->proc), "test");
 	r->env.log_fd = -1;
 }

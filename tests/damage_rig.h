@@ -20,10 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/env.h"
 #include "queue/look.h"
-#include "queue/queue.h"
-#include "sim/sim.h"
+
+#include "queue_world.h"
 
 #define DIR		"/var/lib/q"
 #define SEGMENT		(128u << 10)
@@ -60,17 +59,6 @@ struct kept { uint64_t bytes; unsigned files; };
 
 /* What the processes have tried; shared. */
 struct tried { uint64_t disks, flips; };
-
-struct run {
-	struct sim	*sim;
-	struct sim_host	*host;
-	struct sim_proc	*proc;
-	struct env	 env;
-	struct queue	*q;
-	struct queue_conf conf;
-	int		 res, put_res;
-	bool		 closed;
-};
 
 struct seen {
 	struct look	 look;
@@ -116,8 +104,6 @@ void	 install(struct run *r);
 void	 run_open(struct run *r);
 void	 run_close(struct run *r);
 void	 run_end(struct run *r);
-void	 on_open(void *arg, int res);
-bool	 is_open(void *arg);
 /* One more put, until it is durable. */
 void	 goes_on(struct run *r);
 /* Everything there is to take: into came[], with bytes and order compared. */

@@ -21,22 +21,18 @@
  * goes in the midst of them; and after one that found what a killed process
  * had written and not synced, it must all be there.
  *
- * In CI no seed is begun after SECONDS_MOST.  SEED=n begins with that one, SEEDS=n so many; a
- * fault names seed, instant and image; IMAGE=n opens that image alone, LOUD=1
- * tells what was done to the disk.
+ * Without SEEDS=n, so many, no seed is begun after SECONDS_MOST.  SEED=n is the
+ * first.  A fault names seed, instant and image; IMAGE=n opens that one alone,
+ * LOUD=1 tells what was done to the disk.
  */
 
-#include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <time.h>
 
-#include "base/env.h"
-#include "queue/queue.h"
 #include "queue/streams.h"
 
 #include "crash_disk.h"
+#include "queue_world.h"
 
 #define MS		UINT64_C(1000000)
 #define HOME		"/state"
@@ -94,43 +90,7 @@ broken(const char *fmt, ...)
 
 /* ---- a queue on a simulated disk ---- */
 
-struct run {
-	struct sim	*sim;
-	struct sim_host	*host;
-	struct sim_proc	*proc;
-	struct env	 env;
-	struct queue	*q;
-	struct queue_conf conf;
-	int		 res;		/* of the open; 1: not yet */
-	bool		 closed;
-	int		 put_res;
-};
-
 static uint8_t blob[QUEUE_TAKE_MAX], out[QUEUE_TAKE_MAX];
-
-static void
-on_open(void *arg, int res)
-{
-	((struct run *)arg)->res = res;
-}
-
-static void
-on_close(void *arg)
-{
-	((struct run *)arg)->closed = true;
-}
-
-static bool
-is_open(void *arg)
-{
-	return ((struct run *)arg)->res != 1;
-}
-
-static bool
-is_closed(void *arg)
-{
-	return ((struct run *)arg)->closed;
-}
 
 static bool
 is_put(void *arg)
@@ -139,14 +99,12 @@ is_put(void *arg)
 }
 
 static void
-run_world(struct run *r, uint64_t s, const struct sim_faults *faults)
+begin(struct run *r, uint64_t s, const struct sim_faults *faults)
 {
-	*r = (struct run){ .res = 1, .put_res = 1 };
-	r->conf = (struct queue_conf){ .dir = DIR, .segment_bytes = 64u << 10,
-	    .staging_bytes = 128u << 10, .commit_ms = 20 };
-	sim_new(&r->sim, s, faults);
-	r->host = sim_host_new(r->sim, "h");
-	r->proc = sim_proc_new(r->host, "queue");
+	if (run_world(r, DIR, 64u << 10, s, faults) < 0)
+		broken("no memory");
+	r->conf.commit_ms = 20;
+	r->put_res = 1;
 }
 
 static void
@@ -170,30 +128,6 @@ run_end(struct run *r)
 	queue_free(&r->q);
 	env_fini(&r->env);
 	sim_free(&r->sim);
-}
-
-static void
-install(struct run *r, const struct disk *d)
-{
-	const struct file *f;
-	uint32_t i, k, left = d->names, depth;
-
-	/* Parents before their children. */
-	for (depth = 1; left > 0 && depth < 5; depth++)
-		for (i = 0; i < d->names; i++) {
-			const char *p = d->name[i].path;
-			uint32_t slashes = 0;
-
-			for (k = 0; p[k] != '\0'; k++)
-				slashes += p[k] == '/';
-			if (slashes != depth)
-				continue;
-			left--;
-			f = file_of((struct disk *)(uintptr_t)d,
-			    d->name[i].ino);
-			(void)sim_install(r->host, p, f->is_dir ? LOOP_DIR :
-			    LOOP_FILE, bytes_of(f->data, f->size));
-		}
 }
 
 /* ---- the work that is recorded ---- */
@@ -330,7 +264,7 @@ do_work(void)
 	units = 0;
 	memset(lane_pos, 0, sizeof(lane_pos));
 	consume(NULL);
-	run_world(&r, seed, &kinds[kind]);
+	begin(&r, seed, &kinds[kind]);
 	disk_clear(&durable_disk);
 	file_of(&durable_disk, sim_install(r.host, HOME, LOOP_DIR,
 	    bytes_of(NULL, 0)))->is_dir = true;
@@ -475,8 +409,8 @@ try_image(const struct disk *img, struct trace *t)
 	images++;
 	if (only != 0 && images != only && t == NULL)
 		return;
-	run_world(&r, seed + images, &none);
-	install(&r, img);
+	begin(&r, seed + images, &none);
+	disk_put(r.host, img);
 	if (t != NULL)
 		sim_record(r.host, record, t);
 	run_open(&r);
@@ -575,7 +509,6 @@ try_instant(const struct instants *in)
 
 	if (getenv("LOUD") != NULL)
 		printf("instant %u: %u are pending\n", instant, in->n);
-
 	if (in->n <= ALL_SUBSETS) {
 		for (mask = 0; mask < n; mask++)
 			try_one(in, mask, false);

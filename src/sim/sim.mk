@@ -16,7 +16,7 @@ tests_test_sim_LDADD = libsim.a $(TEST_LIBS)
 check_PROGRAMS += tests/test_crashpoints
 TESTS += tests/test_crashpoints
 tests_test_crashpoints_SOURCES = tests/test_crashpoints.c \
-	tests/crash_disk.c tests/crash_disk.h
+	tests/crash_disk.c tests/crash_disk.h tests/queue_world.h
 tests_test_crashpoints_LDADD = libsim.a $(PARTS_LIBS)
 
 # One seed is one world with all roles in it; make sim runs many.
