@@ -366,7 +366,7 @@ main(int argc, char **argv)
 	only_what = argc > 2 ? argv[2] : NULL;
 	first = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
 	only_how = argc > 4 ? argv[4] : NULL;
-	tcase_set_timeout(tc, 300);
+	tcase_set_timeout(tc, 600);
 	for (i = 0; i < (int)SCENARIOS; i++)
 		if (argc < 2 || strcmp(argv[1], scenarios[i].name) == 0)
 			tcase_add_loop_test(tc, whatever_fails_nothing_is_lost,

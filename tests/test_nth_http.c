@@ -343,7 +343,7 @@ main(void)
 
 	tcase_add_test(tc,
 	    what_is_acknowledged_over_http_is_taken_whatever_fails);
-	tcase_set_timeout(tc, 120);
+	tcase_set_timeout(tc, 600);
 	suite_add_tcase(s, tc);
 	sr = srunner_create(s);
 	srunner_run_all(sr, CK_NORMAL);
