@@ -88,6 +88,14 @@ void	 audit_blind(struct audit_look *lk, const char *fmt, ...)
 int	 audit_at_lanes(struct audit_look *lk);
 int	 audit_at_spills(struct audit_look *lk);
 int	 audit_at_relays(struct audit_look *lk);
+/*
+ * All that stations other than from have, ever had, or quarantined of it.
+ * -ENOMEM.
+ */
+int	 audit_known_of(struct audit_look *lk, const struct part *from,
+	    const uint8_t *id, struct ranges *known, bool *ret_known);
+/* Other relays and exporters whose queues are here. */
+unsigned audit_stations(const struct audit_look *lk, const struct part *but);
 /* A part's queue dropped some that it counted and cannot name. */
 bool	 audit_has_counted(const struct part *p);
 /* Nobody need remember the stream any more. */

@@ -21,8 +21,8 @@ uids_of(struct audit_look *lk, const struct part *p)
 static bool
 tells_all(struct audit_look *lk, const struct part *p)
 {
-	return p->there && p->local && uids_of(lk, p)->slots > 0 &&
-	    !uids_of(lk, p)->cut;
+	return p->there && p->local && !p->sent_on &&
+	    uids_of(lk, p)->slots > 0 && !uids_of(lk, p)->cut;
 }
 
 void

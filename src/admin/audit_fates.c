@@ -86,6 +86,7 @@ at_stream(void *arg, const struct stream_seen *st)
 	struct env *env = &th->lk->sites->env;
 	struct ranges known = { 0 };
 	uint64_t from = 0;
+	bool is_known;
 	int r = th->error;
 
 	if (r == 0)
@@ -96,6 +97,8 @@ at_stream(void *arg, const struct stream_seen *st)
 		r = merge(&known, env, th->p->stock.held, st->id);
 	if (r == 0)
 		r = merge(&known, env, th->p->bad, st->id);
+	if (r == 0 && th->p->sent_on)
+		r = audit_known_of(th->lk, th->p, st->id, &known, &is_known);
 	if (r == 0 && from == UINT64_MAX)
 		th->lk->forgotten++;
 	else if (r == 0)
@@ -129,7 +132,11 @@ audit_at_part(struct audit_look *lk, const struct part *p)
 {
 	struct through th = { .lk = lk, .p = p };
 
-	streams_each(p->stock.streams, at_stream, &th);
+	if (p->sent_on && audit_stations(lk, p) == 0)
+		audit_note(lk, "'%s' has sent on before it exported, or after, "
+		    "and the queue behind it is not here", p->dir);
+	else
+		streams_each(p->stock.streams, at_stream, &th);
 	if (th.error == 0 && p->dead_error == 0)
 		streams_each(p->fate[FATE_DEAD], at_doomed, &th);
 	return th.error;

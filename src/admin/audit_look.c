@@ -32,10 +32,9 @@ merge(struct ranges *known, struct env *env, const struct streams *s,
 	return rs == NULL ? 0 : ranges_merge(known, env, rs);
 }
 
-/* All that stations other than from have, ever had, or quarantined of it. */
-static int
-known_of(struct audit_look *lk, const struct part *from, const uint8_t *id,
-    struct ranges *known, bool *ret_known)
+int
+audit_known_of(struct audit_look *lk, const struct part *from,
+    const uint8_t *id, struct ranges *known, bool *ret_known)
 {
 	struct sites *st = lk->sites;
 	const struct part *p;
@@ -54,8 +53,8 @@ known_of(struct audit_look *lk, const struct part *from, const uint8_t *id,
 	return r;
 }
 
-static unsigned
-stations(const struct audit_look *lk, const struct part *but)
+unsigned
+audit_stations(const struct audit_look *lk, const struct part *but)
 {
 	unsigned i, n = 0;
 
@@ -114,7 +113,7 @@ audit_has_relays(const struct audit_look *lk)
 		peer++;
 		asked++;
 	}
-	return here >= asked || stations(lk, NULL) == 0;
+	return here >= asked || audit_stations(lk, NULL) == 0;
 }
 
 /* ---- lanes ---- */
@@ -168,7 +167,7 @@ audit_at_lane(struct audit_look *lk, struct watched *w)
 	lk->held_bytes += head - tail;
 	r = spilled_of(lk, w->r.id, &spilled);
 	if (r == 0)
-		r = known_of(lk, NULL, w->r.id, &known, &is_known);
+		r = audit_known_of(lk, NULL, w->r.id, &known, &is_known);
 	if (r == 0)
 		r = lost_of(lk, w->r.id, &known);
 	if (r == 0 && tail > 0 && !is_known && long_gone(w)) {
@@ -193,7 +192,7 @@ audit_at_lanes(struct audit_look *lk)
 	unsigned i;
 	int r = 0;
 
-	if (stations(lk, NULL) == 0) {
+	if (audit_stations(lk, NULL) == 0) {
 		audit_note(lk, "no relay has its queue here: looked as far as "
 		    "what the agent believes acknowledged");
 		return 0;
@@ -287,7 +286,7 @@ audit_at_stream(void *arg, const struct stream_seen *st)
 
 	if (se->error < 0)
 		return;
-	r = known_of(se->lk, se->from, st->id, &known, &is_known);
+	r = audit_known_of(se->lk, se->from, st->id, &known, &is_known);
 	if (r == 0)
 		r = merge(&known, env, se->from->stock.held, st->id);
 	if (r == 0)
@@ -316,7 +315,7 @@ audit_at_queue(struct audit_look *lk, const struct part *p)
 	}
 	if (p->ends)
 		return 0;
-	if (stations(lk, p) == 0) {
+	if (audit_stations(lk, p) == 0) {
 		if (p->kind != PART_AGENT)
 			audit_note(lk, "'%s' sends on, and the queue behind it "
 			    "is not here", p->dir);

@@ -153,6 +153,7 @@ part_recount(struct part *p)
 		memset(&p->c, 0, sizeof(p->c));
 		return;
 	}
+	p->sent_on = p->ends && ctr_get(&p->c, CTR_hop_acked_chunks) > 0;
 	p->running = p->c.held != 0 && strcmp(p->c.head->state, "done") != 0;
 	p->local = p->ends && is_dir(p->dir, "export") &&
 	    ctr_get(&p->c, CTR_export_requests) == 0;

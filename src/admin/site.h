@@ -24,6 +24,7 @@ struct part {
 	char		 dir[400];	/* state_dir/<role> */
 	bool		 there;
 	bool		 ends;		/* it exports; else it sends on */
+	bool		 sent_on;	/* it exports, and has sent on too */
 	bool		 local;		/* to files, and never did to others */
 	struct counters	 c;
 	int		 c_error;

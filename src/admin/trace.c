@@ -105,7 +105,7 @@ fate(const struct part *p, const struct traced *rec)
 		return "done: a dead letter";
 	if (rec->exported && p->ends)
 		return "done: in the local export";
-	if (!p->ends)
+	if (!p->ends || (p->sent_on && !is_noted(p, rec)))
 		return "sent on and acknowledged";
 	if (!is_noted(p, rec))
 		return "done, but in no request that was answered";

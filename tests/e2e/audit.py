@@ -294,6 +294,26 @@ def audit_of_more_streams_than_are_noted_finds_them_conserved(w):
 
 
 @claim()
+def audit_of_a_relay_that_exported_before_it_sent_on_finds_it_conserved(w):
+    b = backend(w)
+    r = relay(w, exporter__endpoint=b.url)
+    a = agent(w, r.port)
+    log = Log(w)
+    log.log(3)
+    wait_for('exported', lambda: r.counters()['queue_done_records'] >= 3)
+    r.stop()
+    port = free_port()
+    e = w.role('exporter', exporter__listen=f'127.0.0.1:{port}', exporter__endpoint=b.url).start()
+    r.sets['relay.next'] = f'127.0.0.1:{port}'
+    r.start()
+    log.log(3)
+    wait_for('sent on', lambda: r.counters()['queue_done_records'] >= 6)
+    conserved(a, r, e)
+    # With the one behind it out of sight, what it had sent on is not missing.
+    conserved(a, r)
+
+
+@claim()
 def audit_believes_what_was_done_before_anybody_noted_it(w):
     """As after an update from a version that had no such file."""
     b = backend(w)
