@@ -12,24 +12,8 @@ import struct
 
 from backend import Answer
 from claims import check, claim, equal
-from fleet import agent, backend, give, relay
+from fleet import agent, audit, backend, conserved, give, relay, states
 from world import free_port, wait_for
-
-
-def states(*roles):
-    return [r.sets['common.state_dir'] for r in roles]
-
-
-def audit(first, *others):
-    """(exit status, what it said) of an audit over the state directories."""
-    s = first.verb('audit', *states(*others), timeout=60)
-    return s.returncode, s.stdout + s.stderr
-
-
-def conserved(first, *others):
-    status, said = audit(first, *others)
-    check(said, status == 0 and said.endswith('audit: conserved\n'))
-    return said
 
 
 def lane_of(w):

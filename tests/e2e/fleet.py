@@ -96,3 +96,21 @@ def arrive_locally(w, role, expected, seconds=20):
     got = local_numbers(w, role)
     equal('how many came', len(got), len(expected))
     check('nothing else came', set(got) == expected)
+
+
+# ---- what audit says ----
+
+def states(*roles):
+    return [r.sets['common.state_dir'] for r in roles]
+
+
+def audit(first, *others):
+    """(exit status, what it said) of an audit over the state directories."""
+    s = first.verb('audit', *states(*others), timeout=60)
+    return s.returncode, s.stdout + s.stderr
+
+
+def conserved(first, *others):
+    status, said = audit(first, *others)
+    check(said, status == 0 and said.endswith('audit: conserved\n'))
+    return said

@@ -132,14 +132,14 @@ def _take(b, at, form):
 def unpack(b, at=0):
     """The value at b[at:] and where it ends; EOFError when it is cut off.
 
-    Only what acknowledgements are made of: maps, strings, binaries, unsigned
-    integers, nil.
+    Only what messages between roles are made of: maps, strings, binaries,
+    unsigned integers, nil and booleans.
     """
     c, at = _take(b, at, 'B')
     if c < 0x80:
         return c, at
-    if c == 0xc0:
-        return None, at
+    if c in (0xc0, 0xc2, 0xc3):
+        return {0xc0: None, 0xc2: False, 0xc3: True}[c], at
     forms = {0xc4: 'B', 0xd9: 'B', 0xcc: 'B', 0xc5: '>H', 0xda: '>H',
              0xcd: '>H', 0xc6: '>I', 0xdb: '>I', 0xce: '>I', 0xcf: '>Q'}
     if c & 0xf0 == 0x80:
@@ -155,7 +155,7 @@ def unpack(b, at=0):
         if 0xcc <= c <= 0xcf:
             return n, at
     else:
-        raise ValueError(f'no part of an acknowledgement: {c:#x}')
+        raise ValueError(f'no part of a message: {c:#x}')
     if len(b) < at + n:
         raise EOFError
     data = bytes(b[at:at + n])

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: ISC
+"""chain.py - producers, roles, what went in and what came out
+
+The same verdict ends every scene: what was accepted came out whole and once,
+the sums of every role are right (emplogd audit), each role runs still, and
+none has filled its log.
+"""
+
+import os
+import random
+import re
+
+from claims import check, equal
+from fleet import conserved, relay
+from wire import Wire
+from world import Received, wait_for
+
+LINES = 40      # of a role's log, at most, whatever happened to it
+
+
+def seeded(what):
+    seed = int(os.environ.get('CHAOS_SEED') or random.SystemRandom().randrange(1 << 32))
+    print(f'{what}: seed {seed} (CHAOS_SEED)', flush=True)
+    return random.Random(seed)
+
+
+class Chain:
+    """agent -> [wire ->] relay with its local export, unless told otherwise."""
+
+    def __init__(self, w, plan=None, length=6000, relay_role=None, agent_sets=None, **relay_sets):
+        self.w, self.length = w, length
+        self.relay = relay_role or relay(w, **relay_sets)
+        self.wire = None
+        self.peer = f'127.0.0.1:{self.relay.port}'
+        if plan is not None:
+            self.wire = Wire(w, seeded(type(plan).__name__), self.relay.port, plan)
+            self.peer = self.wire.address
+        self.agent = w.role('agent', agent__relay=self.peer, agent__http_listen='',
+                            **(agent_sets or {})).start()
+        self.received = Received(self.export_dir(), length)
+
+    def export_dir(self):
+        r = self.relay
+        inside = getattr(r, 'inside', None)
+        return inside('relay/export') if inside else os.path.join(
+            self.w.dir, r.state, 'relay/export')
+
+    def load(self, producers=2, burst=20, pause_ms=10, count=1000000):
+        return [self.w.producer(burst, pause_ms, count, self.length) for _ in range(producers)]
+
+    def issued(self):
+        return sum(p.sets()[0] for p in self.w.producers)
+
+    def end_load(self):
+        for p in self.w.producers:
+            p.end()
+
+    def all_there(self, seconds=30, refused=0, doubles=0):
+        """Accepted is a part of received, received of issued; none twice."""
+        producers = self.w.producers
+        try:
+            wait_for('everything accepted', lambda: not self.received.read().missing(producers),
+                     seconds, 0.05)
+        except TimeoutError:
+            lost = self.received.missing(producers)
+            raise AssertionError(f'{len(lost)} of {self.issued()} records lost, first '
+                                 f'{lost[:5]}') from None
+        r = self.received
+        equal('damaged', r.damaged[:5], [])
+        equal('never issued', r.never_issued(producers)[:5], [])
+        check(f'{len(r.twice)} came twice, first {r.twice[:5]}', len(r.twice) <= doubles)
+        if refused is not None:
+            equal('refused by lanes', sum(p.sets()[2] for p in producers), refused)
+        return sum(len(s) for s in r.seen.values())
+
+    def verdict(self, seconds=30, refused=0, doubles=0, lines=LINES, audited=True):
+        self.end_load()
+        n = self.all_there(seconds, refused, doubles)
+        check('records', n > 0)
+        wait_for('no lane holds any', lambda: self.w.unacknowledged() == 0, 10)
+        if audited:
+            conserved(self.agent, self.relay)
+        for role in (self.agent, self.relay):
+            unharmed(role, lines)
+        if self.wire is not None:
+            equal('of the proxy itself', self.wire.faults, [])
+        return n
+
+
+def unharmed(role, lines=LINES):
+    """It runs still, without having ended, and did not fill its log."""
+    equal(f'{role.state} ended with', role.process.poll(), None)
+    equal(f'{role.state}: conservation_broken', role.counters()['conservation_broken'], 0)
+    said = role.log(0).splitlines()
+    check(f'{role.state} said {len(said)} lines:\n' + '\n'.join(said[-50:]), len(said) <= lines)
+
+
+def says(role, *patterns):
+    """Its log has each of them once, and no more."""
+    said = role.log(0)
+    for p in patterns:
+        found = re.findall(p, said)
+        check(f'{role.state} says {len(found)} times {p!r}:\n{said}', len(found) == 1)
