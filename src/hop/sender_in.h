@@ -20,6 +20,7 @@
 #define CHUNKS_MAX	8192	/* under way at once */
 #define IOVS		64
 #define ANSWERS_BYTES	4096
+#define LOST_AGAIN_MS	UINT64_C(60000)
 
 enum sender_state { S_IDLE, S_DIAL, S_SHAKE, S_UP, S_LOST, S_WAIT, S_CLOSED };
 
@@ -44,6 +45,8 @@ struct sender {
 	char		 words[SHAKE_WHY];	/* of it; "": strerror's */
 	bool		 was_up;	/* the connection that is lost */
 	char		 told[SHAKE_WHY]; /* a refusal, until one answered */
+	char		 lost[2 * SHAKE_WHY]; /* who and why, told at lost_ns */
+	uint64_t	 lost_ns;
 	uint64_t	 since;
 	uint64_t	 up_ns;		/* so long the last connection was up */
 	struct patience	 patience;
