@@ -364,6 +364,26 @@ relay_ack(unsigned n)
 	}
 }
 
+/* Those that came straight from a lane, before the spilled ones. */
+static void
+relay_ack_live(void)
+{
+	struct hop_chunk **at = &snd.first, *hc;
+
+	while ((hc = *at) != NULL) {
+		if ((hc->chunk.flags & CHUNK_BACKLOG) != 0) {
+			at = &hc->next;
+			continue;
+		}
+		*at = hc->next;
+		if (snd.lastp == &hc->next)
+			snd.lastp = at;
+		snd.out--;
+		relay_take(&hc->chunk);
+		hc->done(hc, 0);
+	}
+}
+
 /* The connection is lost; took: the relay has them, their acks are lost. */
 static void
 relay_lose(bool took)
@@ -643,6 +663,20 @@ streams_cut(const struct streams *s, const uint8_t id[STREAM_ID_LEN],
 		return -ENOENT;
 	*ret_new = (struct range){ from, to };
 	return 0;
+}
+
+/* Only how many; each frame is one. */
+const struct ranges *
+streams_taken(const struct streams *s, const uint8_t id[STREAM_ID_LEN])
+{
+	static struct ranges rs;
+	unsigned i;
+
+	rs = (struct ranges){ 0 };
+	for (i = 0; i < dsk.n; i++)
+		rs.n += !dsk.frame[i].failed &&
+		    memcmp(dsk.frame[i].chunk.stream, id, STREAM_ID_LEN) == 0;
+	return rs.n == 0 ? NULL : &rs;
 }
 
 void

@@ -44,8 +44,10 @@ buf_fit(struct drain *d, struct backlog_frame *f, size_t n)
 	if (b->out > 0 && b->buf_bytes + n > BACKLOG_BYTES)
 		return -ENOBUFS;
 	f->buf = env_alloc(d->env, n);
-	if (f->buf == NULL)
+	if (f->buf == NULL) {
+		b->starved = true;
 		return -ENOMEM;
+	}
 	f->cap = n;
 	b->buf_bytes += n;
 	return 0;
@@ -110,6 +112,7 @@ take(struct drain *d, struct backlog_frame *f)
 	    &f->seq) < 0)
 		return false;
 	b->next_seq = f->seq + 1;
+	b->starved = false;
 	f->d = d;
 	f->hc.chunk.flags |= CHUNK_BACKLOG;
 	f->hc.done = on_acked;
@@ -132,6 +135,14 @@ give_up(struct drain *d, struct backlog_frame *f, int res)
 	drain_kick(d);
 }
 
+/* What waits for memory alone holds up nobody. */
+bool
+backlog_is_due(const struct drain *d)
+{
+	return d->conf.queue != NULL && !d->backlog.starved &&
+	    queue_peek(d->conf.queue) > 0;
+}
+
 bool
 backlog_move(struct drain *d)
 {
@@ -146,7 +157,8 @@ backlog_move(struct drain *d)
 	f = idle_frame(b);
 	/* One that never fits the room goes when nothing else is out. */
 	if (n == 0 || f == NULL || (n > room && b->out > 0) ||
-	    buf_fit(d, f, n) < 0 || !take(d, f))
+	    !share_allows(d, FLOW_BACKLOG) || buf_fit(d, f, n) < 0 ||
+	    !take(d, f))
 		return false;
 	if (PLANTED(drop_backlog)) {
 		queue_commit(d->conf.queue, f->seq);
@@ -156,8 +168,10 @@ backlog_move(struct drain *d)
 	f->out = true;
 	b->out++;
 	r = sender_send(d->conf.sender, &f->hc);
-	if (r == 0)
+	if (r == 0) {
+		share_sent(d, FLOW_BACKLOG, chunk_body_len(&f->hc.chunk));
 		return true;
+	}
 	f->out = false;
 	b->out--;
 	if (r == -EAGAIN || r == -ENOTCONN)

@@ -5,7 +5,8 @@
  * What:     watches the ring, attaches lanes, hands their bytes to the sender
  *           from where they lie, moves the tail when they are acknowledged;
  *           spills to the queue when that takes too long, and sends what was
- *           spilled later; buries dead lanes and says who died.
+ *           spilled later, beside what is fresh; buries dead lanes and says
+ *           who died.
  * Used by:  roles/agent.c; src/http/ingest.h puts its records in here.
  * Never:    interprets a record, holds one in private memory (but for the
  *           backlog's few buffers), waits for a producer, or moves a tail
@@ -25,14 +26,30 @@
  *   is sent again, or spilled, as it is: the same range.  So is one that a
  *   silent relay has had for 0.4 s while its lane filled up.
  *
+ *   After an outage a lane's stream arrives at the relay in two flows:
+ *
+ *      0        delivered     spilled                   fresh        head
+ *      |=============|~~~~~~~~~~~~~~~~~~~~~~~~~~|=============|........|
+ *                    '--> backlog, oldest first '--> live
+ *
+ *   While both wait neither goes on past three fifths (share.c).  A lane
+ *   that presses again spills again: each time a hole more in the ranges the
+ *   relay keeps of its stream.  At LANE_HOLES_MAX it sends nothing live until
+ *   what it had spilled is delivered.
+ *
  * Invariants
  *   1. tail <= sent <= head <= tail + data_bytes, each of them only grows.
  *   2. The bytes of a span stay in the lane until the sender is done with
  *      them: tail never passes a span that is out.
- *   3. A lane of which the queue holds undelivered bytes sends nothing live;
- *      order holds within each of the two flows.
+ *   3. A lane sends its unsent bytes from the lowest on, and the queue's
+ *      frames go in the order they were put: so order holds within each of
+ *      the two flows.  But for what a lost connection had: sent again, or
+ *      spilled when the relay stays away, it comes behind what was spilled
+ *      while it was out.
  *   4. lane_taken_bytes = acked + spilled + held + lost; looked at once a
  *      second.
+ *   5. While the queue has a frame to send and a lane bytes that are due,
+ *      each gets a third at least of what is sent.
  *
  * Who is awake: knock_at of a lane says at which head its producer writes to
  * the FIFO.  Traffic in the last 2 s: a quarter ahead of what was seen, and a

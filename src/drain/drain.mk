@@ -5,7 +5,8 @@ libemplog_parts_a_SOURCES += shm/reader.c shm/guard.c shm/guard.h
 libparts_a_SOURCES += src/drain/drain.c src/drain/drain.h \
 	src/drain/inner.h src/drain/ringdir.c src/drain/ringctl.c \
 	src/drain/inlane.c src/drain/whoami.c src/drain/span.c \
-	src/drain/backlog.c src/drain/burial.c src/drain/ownrec.c
+	src/drain/backlog.c src/drain/share.c src/drain/burial.c \
+	src/drain/ownrec.c
 
 check_PROGRAMS += tests/test_reader
 TESTS += tests/test_reader

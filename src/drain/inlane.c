@@ -116,6 +116,16 @@ spilled_to(struct drain *d, struct inlane *l)
 	    l->head, &hole) == 0 ? hole.from : l->head;
 }
 
+/* At most: of what was delivered the queue's table knows as well. */
+static unsigned
+holes_of(struct drain *d, const struct inlane *l)
+{
+	const struct ranges *rs = streams_taken(queue_streams(d->conf.queue),
+	    l->r.id);
+
+	return rs == NULL || rs->n > LANE_HOLES_MAX ? LANE_HOLES_MAX : rs->n;
+}
+
 /*
  * Where the lane stands.  What the queue has of it is not sent from here
  * again: the agent died between the put and moving the tail.
@@ -144,6 +154,7 @@ find_place(struct drain *d, struct inlane *l, bool first)
 	if (has_spilled(d, l) && queue_held_frames(d->conf.queue) > 0) {
 		l->backlog = true;
 		l->spill_seq = UINT64_MAX;
+		l->holes = holes_of(d, l);
 	}
 	l->sent = l->tail;
 	l->records_sent = reader_records_at(&l->r, l->tail, l->head);

@@ -8,6 +8,7 @@
  *   whoami.c    its identity and the machine's in one map
  *   span.c      ranges on their way out, and which way
  *   backlog.c   what was spilled, on its way to the relay
+ *   share.c     what of the connection is for which of these two
  *   burial.c    dead lanes: last words, .dead files
  *   ownrec.c    records of the agent's own, and those that came by HTTP
  */
@@ -31,6 +32,11 @@
 #define LANES_UID_MAX		512	/* of one user: others need some too */
 #define SPANS_MAX		64	/* out at a time, over all lanes */
 #define LANE_SPANS_MAX		8	/* of one lane */
+/*
+ * Of one lane, not delivered: 50 hosts of 20 lanes are below RANGES_ALL_MAX
+ * of the relay's table.
+ */
+#define LANE_HOLES_MAX		256
 #define BACKLOG_MAX		4	/* frames out at a time */
 #define BACKLOG_BYTES		(2u << 20)	/* of buffers for them */
 #define DEAD_MAX		256	/* .dead files remembered */
@@ -78,6 +84,8 @@ struct inlane {
 	bool		 last_words;	/* worker_died and gap are written */
 	bool		 backlog;	/* the queue holds bytes of it */
 	uint64_t	 spill_seq;	/* the last frame of them */
+	unsigned	 holes;		/* ranges of them, at most */
+	uint64_t	 spill_end;	/* where the last range ends */
 	uint64_t	 tail, sent, head;
 	uint64_t	 spill_to;	/* what lies before goes to disk */
 	uint64_t	 records_sent;	/* records before sent, or UINT64_MAX */
@@ -110,7 +118,12 @@ struct backlog {
 	uint64_t	 next_seq;	/* one past the last taken */
 	uint64_t	 through_seq;	/* all before it are delivered */
 	bool		 again;		/* one failed: rewind when all are in */
+	bool		 starved;	/* no memory for a frame */
 };
+
+/* What goes through one connection, of the last SHARE_WINDOW bytes. */
+enum flow { FLOW_LIVE, FLOW_BACKLOG, FLOWS };
+struct share { uint64_t sent[FLOWS]; };
 
 struct dead_file {
 	char		 path[PATH_BYTES];
@@ -186,6 +199,7 @@ struct drain {
 	uint64_t	 dropped_ns;	/* when drops were told last */
 
 	struct backlog	 backlog;
+	struct share	 share;
 	struct dead_file *dead;
 	unsigned	 dead_n;
 	uint64_t	 dead_bytes;
@@ -275,6 +289,8 @@ void	 whoami_merge(struct drain *d, struct reader *r);
 /* ---- span.c ---- */
 /* Sends or spills one span; true when something moved. */
 bool	 inlane_move(struct drain *d, struct inlane *l);
+/* It has more than a trickle that goes straight, or is on its way so. */
+bool	 inlane_is_due(struct drain *d, struct inlane *l);
 /* Takes what is done off the front. */
 void	 inlane_settle(struct drain *d, struct inlane *l);
 /* Stop: what is with the sender goes to disk as well. */
@@ -289,6 +305,15 @@ bool	 backlog_move(struct drain *d);
 /* Gives unused buffers back. */
 void	 backlog_rest(struct drain *d);
 void	 backlog_fini(struct drain *d);
+
+/* A frame can be sent but for its share. */
+bool	 backlog_is_due(const struct drain *d);
+
+/* ---- share.c ---- */
+/* n bytes of a flow went to the sender. */
+void	 share_sent(struct drain *d, enum flow flow, uint64_t n);
+/* False: it has had more than three fifths, and the other one waits. */
+bool	 share_allows(struct drain *d, enum flow flow);
 
 /* ---- burial.c ---- */
 /* Finds out whether living lanes still have their process. */

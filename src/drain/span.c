@@ -274,7 +274,21 @@ span_send(struct drain *d, struct span *s)
 	s->state = SPAN_OUT;
 	s->way = WAY_LIVE;
 	d->spans_out++;
+	share_sent(d, FLOW_LIVE, s->to - s->from);
 	return true;
+}
+
+/* Where the one before it does not end a range begins: a hole between. */
+static void
+note_spilled(struct inlane *l, const struct span *s)
+{
+	if (!l->backlog)
+		l->holes = 0;
+	if (l->holes == 0 || s->from != l->spill_end)
+		l->holes++;
+	l->spill_end = s->to;
+	l->backlog = true;
+	l->spill_seq = s->put.seq;
 }
 
 static bool
@@ -298,8 +312,7 @@ span_spill(struct drain *d, struct span *s)
 	s->way = WAY_SPILL;
 	d->spans_out++;
 	l->spilling++;
-	l->backlog = true;
-	l->spill_seq = s->put.seq;
+	note_spilled(l, s);
 	return true;
 }
 
@@ -379,8 +392,9 @@ way_out(struct drain *d, struct inlane *l, uint64_t next)
 		    WAY_SPILL;
 	if (wants_spill(d, l, next))
 		return WAY_SPILL;
-	if (l->backlog || sender_room(d->conf.sender) == 0 ||
-	    sender_silent(d->conf.sender) >= HUSH)
+	if (sender_room(d->conf.sender) == 0 ||
+	    sender_silent(d->conf.sender) >= HUSH ||
+	    (l->backlog && l->holes >= LANE_HOLES_MAX))
 		return WAY_NONE;
 	return WAY_LIVE;
 }
@@ -400,6 +414,36 @@ worth_sending(const struct inlane *l)
 }
 
 static bool
+has_live_out(const struct inlane *l)
+{
+	const struct span *s;
+
+	for (s = l->first; s != NULL; s = s->next) {
+		if (s->state == SPAN_OUT && s->way == WAY_LIVE)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What is out counts: a small lane has all it holds out, and were the wire
+ * filled with the backlog meanwhile, it would be full before the answer.
+ */
+bool
+inlane_is_due(struct drain *d, struct inlane *l)
+{
+	const struct span *s = first_waiting(l);
+	uint64_t next = s != NULL ? s->from : l->sent;
+	bool much = l->head - l->tail >= l->r.data_bytes / 8;
+
+	if (much && has_live_out(l))
+		return true;
+	if (next == l->head || way_out(d, l, next) != WAY_LIVE)
+		return false;
+	return s != NULL || l->sent == l->tail || much;
+}
+
+static bool
 move(struct drain *d, struct inlane *l)
 {
 	struct span *s = first_waiting(l);
@@ -412,6 +456,8 @@ move(struct drain *d, struct inlane *l)
 	if (way == WAY_NONE)
 		return false;
 	if (s == NULL && way == WAY_LIVE && !worth_sending(l))
+		return false;
+	if (way == WAY_LIVE && !share_allows(d, FLOW_LIVE))
 		return false;
 	if (s == NULL)
 		s = cut(d, l, way);
