@@ -776,6 +776,32 @@ START_TEST(what_is_with_the_sender_holds_the_tail_though_it_spills)
 }
 END_TEST
 
+START_TEST(what_a_lost_connection_had_comes_behind_what_was_spilled_meanwhile)
+{
+	struct kit *k = lane(DATA);
+	uint64_t out;
+
+	snd.answers = false;
+	ck_assert_int_eq(start(), 0);
+	put(k, 1000);
+	pass(50 * MS);
+	out = snd.first->chunk.to;
+	put_many(k, 60, 1000);
+	pass(100 * MS);
+	ck_assert_uint_gt(frames_of(k), 0);
+	relay_lose(false);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(tail(k), k->at);
+	snd.up = snd.answers = true;
+	drain_sender_up(dr);
+	pass(SECOND);
+	arrived(k, k->at);
+	ck_assert_uint_gt(snd.arrival[0].from, 0);
+	ck_assert_uint_lt(snd.arrival[snd.arrivals - 1].from, out);
+	ck_assert(snd.arrival[snd.arrivals - 1].backlog);
+}
+END_TEST
+
 START_TEST(what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full)
 {
 	struct kit *k = lane(DATA);
@@ -1965,6 +1991,8 @@ suite(void)
 	tcase_add_test(t, past_half_it_spills_after_half_a_second);
 	tcase_add_test(t,
 	    what_is_with_the_sender_holds_the_tail_though_it_spills);
+	tcase_add_test(t,
+	    what_a_lost_connection_had_comes_behind_what_was_spilled_meanwhile);
 	tcase_add_test(t,
 	    what_a_silent_relay_has_goes_to_disk_before_the_lane_is_full);
 	tcase_add_test(t, a_silent_relay_gets_no_more);

@@ -26,3 +26,10 @@ TESTS += tests/test_drain_hop
 tests_test_drain_hop_SOURCES = tests/test_drain_hop.c
 tests_test_drain_hop_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
 tests_test_drain_hop_LDADD = $(TEST_LIBS)
+
+# The agent on the simulated loop.
+check_PROGRAMS += tests/test_outage_agent
+TESTS += tests/test_outage_agent
+tests_test_outage_agent_SOURCES = tests/test_outage_agent.c
+tests_test_outage_agent_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS)
+tests_test_outage_agent_LDADD = libsim.a $(TEST_LIBS)
