@@ -30,7 +30,7 @@ begun=$SECONDS work= beside=
 jobs=$(nproc) fuzz_seconds=${FUZZ_SECONDS:-20}
 # Suites with no loop of the machine's, or with both at once.
 loopless='tests/test_loop tests/test_sim tests/sim/sim tests/test_crashpoints
- tests/test_damage tests/test_queue tests/test_queue_chaos tests/test_letters
+ tests/test_damage tests/test_pages tests/test_queue tests/test_queue_chaos tests/test_letters
  tests/test_outage tests/test_streams tests/test_frame'
 tsan_tests='tests/test_race tests/test_writer tests/test_emplog tests/test_unharmed tests/test_loop'
 
