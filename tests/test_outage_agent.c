@@ -7,7 +7,7 @@
  * within its flow; what was refused is told of by gap records; after the
  * relay's return fresh records are three tenths at least of what arrives for
  * as long as there is a backlog, which ends in bounded time; and the agent
- * stays small.
+ * stays small.  Killed meanwhile it repeats and loses nothing.
  * How: virtual time; the agent is the role itself, the relay its receiver and
  * queue, whose frames the test takes at a pace of its own.
  */
@@ -104,7 +104,7 @@ agent_ctr(enum ctr id)
 	return ctr_get(&agent->env.ctr, id);
 }
 
-/* ---- what arrived ---- */
+/* ---- what arrived: an assertion of check for each would be dear ---- */
 
 enum flow { LIVE, BACKLOG };
 
@@ -135,17 +135,15 @@ arrive(struct mp map, enum flow flow)
 			told += n;
 		return;
 	}
-	ck_assert_int_eq(mp_uint(&v, &n), 0);
-	ck_assert_uint_lt(n, RECORDS_MAX);
+	must(mp_uint(&v, &n) == 0 && n < RECORDS_MAX);
 	twice += seen[n]++ > 0;
 	seen_n++;
 	backwards += came_any[flow] && n <= last[flow];
 	came_any[flow] = true;
 	last[flow] = n;
 	text_of(n, want);
-	ck_assert_int_eq(mp_find(map, "x", &v), 0);
-	ck_assert_int_eq(mp_str(&v, &text), 0);
-	spoilt += text.n != TEXT || memcmp(text.p, want, TEXT) != 0;
+	spoilt += mp_find(map, "x", &v) != 0 || mp_str(&v, &text) != 0 ||
+	    text.n != TEXT || memcmp(text.p, want, TEXT) != 0;
 }
 
 static void
@@ -155,13 +153,12 @@ arrive_chunk(const struct chunk *c)
 	struct mp m = mp_of(c->body[0]);
 	uint32_t two;
 
-	ck_assert((c->flags & CHUNK_BROKEN) == 0);
+	must((c->flags & CHUNK_BROKEN) == 0);
 	came[flow] += c->body[0].n;
 	while (m.p < m.end) {
-		ck_assert_int_eq(mp_array(&m, &two), 0);
-		ck_assert_int_eq(mp_skip(&m), 0);
+		must(mp_array(&m, &two) == 0 && mp_skip(&m) == 0);
 		arrive(m, flow);
-		ck_assert_int_eq(mp_skip(&m), 0);
+		must(mp_skip(&m) == 0);
 	}
 }
 
@@ -291,8 +288,7 @@ write_one(void)
 	mpw_uint(&m, made++);
 	mpw_str(&m, BYTES("x"));
 	mpw_str(&m, bytes_of(text, TEXT));
-	ck_assert(!m.full);
-	ck_assert_uint_lt(made, RECORDS_MAX);
+	must(!m.full && made < RECORDS_MAX);
 	writer_publish(&w, (uint64_t)(m.p - room), 1);
 }
 
@@ -463,6 +459,38 @@ START_TEST(after_eight_days_what_is_older_than_a_week_was_dropped_and_counted)
 }
 END_TEST
 
+/*
+ * Killed while both flows are on their way.  What was spilled behind a record
+ * that had no answer yet goes straight then, so order is not claimed here.
+ */
+START_TEST(an_agent_killed_amid_both_flows_repeats_and_loses_nothing)
+{
+	unsigned i;
+
+	world_start();
+	away(HOUR, 30 * S, 200000);
+	came[LIVE] = came[BACKLOG] = 0;
+	relay_start(RELAY_RATE);
+	for (i = 0; i < 3; i++) {
+		live_for(3 * S, FRESH_RATE);
+		ck_assert_uint_gt(waiting(), 0);
+		sim_crash(agent_proc);
+		conf_free(&agent_conf);
+		agent_start();
+		live_for(20 * MS, FRESH_RATE);
+	}
+	while (!agent_ready)
+		live_for(100 * MS, 0);
+	live_for(60 * S, 0);
+	ck_assert_uint_gt(came[LIVE], 0);
+	ck_assert_uint_gt(came[BACKLOG], 0);
+	ck_assert_uint_eq(seen_n, made);
+	ck_assert_uint_eq(twice, 0);
+	ck_assert_uint_eq(spoilt, 0);
+	world_end();
+}
+END_TEST
+
 static Suite *
 suite(void)
 {
@@ -475,6 +503,8 @@ suite(void)
 	    0, OUTAGES);
 	tcase_add_test(t,
 	    after_eight_days_what_is_older_than_a_week_was_dropped_and_counted);
+	tcase_add_test(t,
+	    an_agent_killed_amid_both_flows_repeats_and_loses_nothing);
 	suite_add_tcase(s, t);
 	return s;
 }
