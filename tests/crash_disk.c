@@ -202,19 +202,20 @@ instants_step(struct instants *in, uint32_t k)
 	const struct event *e = &in->t->ev[k], *p;
 	uint32_t i, kept = 0;
 	struct file *f;
+	bool mine;
 
 	if (e->kind != OP_FSYNC) {
 		in->pending[in->n++] = k;
 		return;
 	}
 	f = file_of(in->d, e->ino);
-	f->broken = f->broken || e->res < 0;
-	if (f->broken)
-		return;
+	f->broken = f->broken || (e->res < 0 && !f->is_dir);
 	for (i = 0; i < in->n; i++) {
 		p = &in->t->ev[in->pending[i]];
-		if (is_data(p) ? p->ino == e->ino :
-		    lies_in(p->path, e->path))
+		mine = is_data(p) ? p->ino == e->ino :
+		    lies_in(p->path, e->path);
+		in->stuck[in->pending[i]] |= mine && e->res < 0;
+		if (mine && !f->broken && !in->stuck[in->pending[i]])
 			apply(in->d, p, false);
 		else
 			in->pending[kept++] = in->pending[i];

@@ -8,7 +8,9 @@
  * A trace is what was done to a simulated disk, in order.  At an instant a
  * part of it is durable, for a sync came after it; of the rest any subset may
  * be found, and of a write any sectors.  Names are durable once their
- * directory was synced.
+ * directory was synced.  When a sync failed, no later one makes durable what
+ * was pending then: of a file not even what is written afterwards, of a
+ * directory what is named afterwards.
  */
 #ifndef EMPLOG_TESTS_CRASH_DISK_H
 #define EMPLOG_TESTS_CRASH_DISK_H
@@ -57,6 +59,7 @@ struct instants {
 	const struct trace *t;
 	struct disk	*d;		/* durable */
 	uint32_t	 pending[EVENTS_MAX];
+	bool		 stuck[EVENTS_MAX];	/* by event; names that no sync helps */
 	uint32_t	 n;
 };
 
