@@ -22,5 +22,7 @@ claim "a spoilt queue opens and loses only what was hit" \
     "$BUILD_DIR/tests/test_damage"
 claim "nothing acknowledged is lost wherever the power goes" \
     told crashpoints env SEEDS=4 "$BUILD_DIR/tests/test_crashpoints"
+claim "nor where more is pending than all subsets can be tried of" \
+    told drawn env SEED=16 SEEDS=1 "$BUILD_DIR/tests/test_crashpoints"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]
