@@ -181,6 +181,54 @@ START_TEST(what_is_mingled_is_delivered_over_several_starts)
 }
 END_TEST
 
+static void
+is_forked(void *arg, const char *path, struct bytes b)
+{
+	const struct segment_bytes *s = &now[segs - 1];
+
+	if (strncmp(path, DIR "/quarantine/", strlen(DIR) + 12) == 0 &&
+	    b.n >= s->n && memcmp(b.p, s->p, s->n) == 0)
+		++*(unsigned *)arg;
+}
+
+/* A backup was put back, worked on, and the newer files found again. */
+START_TEST(frames_with_sequences_given_twice_are_kept)
+{
+	static bool done[UNITS_MAX];
+	uint32_t i, n = places;
+	unsigned kept = 0;
+	struct run r;
+	struct frame f;
+
+	copy_segment(0);
+	restore();
+	for (i = n; i < places; i++) {
+		ck_assert_int_eq(frame_peek(now[segs - 1].p + place[i].at,
+		    place[i].size, &f), 0);
+		frame_seal(now[segs - 1].p + place[i].at, f.generation ^ 4711,
+		    f.at);
+	}
+	places = n;
+	rnd = 2029;
+	snprintf(note, sizeof(note), "forked");
+	run_begin(&r);
+	install(&r);
+	run_open(&r);
+	commit_one_in(&r, 1, done);
+	for (i = 0; i < units; i++)
+		holds(came[i] || unit[i].committed, "unit %u", i);
+	goes_on(&r);
+	sim_run(r.sim, sim_now(r.sim) + 10000000, NULL, NULL);
+	reopen(&r);
+	goes_on(&r);
+	sim_run(r.sim, sim_now(r.sim) + 10000000, NULL, NULL);
+	sim_files(r.host, is_forked, &kept);
+	ck_assert_uint_eq(kept, 1);
+	run_close(&r);
+	run_end(&r);
+}
+END_TEST
+
 /* ---- the disk does not read ---- */
 
 struct kept_frame { const uint8_t *p; size_t n; bool found; };
@@ -348,6 +396,7 @@ damage_files(Suite *s)
 	damage_case(s, "mingled", a_copy_has_what_is_spoilt_in_the_other);
 	damage_case(s, "restarts",
 	    what_is_mingled_is_delivered_over_several_starts);
+	damage_case(s, "forked", frames_with_sequences_given_twice_are_kept);
 	damage_case(s, "reads", a_read_fails_and_no_intact_frame_is_lost);
 	damage_case(s, "gone", a_segment_is_gone);
 	damage_case(s, "version", a_segment_is_of_another_version);

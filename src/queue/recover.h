@@ -56,6 +56,7 @@ struct recover {
 	struct ranges	 seen;		/* seqs */
 	struct ranges	 own;		/* of them in own_of */
 	const struct segment *own_of;
+	const struct segment *twin_of;	/* keep_forked() has looked */
 	struct ranges	 damage;	/* bytes of seg */
 	uint32_t	 piece;
 	struct quarantine qu;

@@ -128,6 +128,26 @@ replay_hole(struct recover *rec, uint64_t seq)
 	return r;
 }
 
+/*
+ * A second copy lies in a copy of a file, and that has the same generation.
+ * One of a file of its own is another frame with a sequence that was given
+ * twice, as after a backup was put back: it cannot be delivered beside the
+ * first, and so its file is kept.
+ */
+static void
+keep_forked(struct recover *rec)
+{
+	const struct segment *seg;
+
+	if (rec->twin_of == rec->seg || rec->seg->rotten)
+		return;
+	rec->twin_of = rec->seg;
+	for (seg = rec->q->oldest; seg != NULL; seg = seg->next)
+		if (seg != rec->seg && seg->generation == rec->seg->generation)
+			return;
+	rec->seg->rotten = true;
+}
+
 static int
 data_frame(struct recover *rec, const struct frame *f)
 {
@@ -139,6 +159,8 @@ data_frame(struct recover *rec, const struct frame *f)
 	if (r < 0)
 		return r;
 	r = first_copy(rec, f->seq);
+	if (r == -EEXIST)
+		keep_forked(rec);
 	if (r == -EEXIST && q->look != NULL)
 		look_frame(rec, f, true, false);
 	if (r < 0)
