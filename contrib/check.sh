@@ -33,7 +33,7 @@ loopless='tests/test_loop tests/test_sim tests/sim/sim tests/test_crashpoints
  tests/test_damage tests/test_pages tests/test_queue tests/test_queue_chaos
  tests/test_letters tests/test_outage tests/test_outage_agent tests/test_onward
  tests/test_streams tests/test_frame tests/test_fates tests/test_nth
- tests/test_nth_verbs tests/test_writer tests/test_loan tests/test_encode
+ tests/test_nth_verbs tests/test_nth_http tests/test_writer tests/test_loan tests/test_encode
  tests/test_emplog tests/test_unharmed tests/test_guard tests/test_reader
  tests/test_race tests/test_mp tests/test_walk tests/test_message
  tests/test_norm tests/test_otlp tests/test_json'

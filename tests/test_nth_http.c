@@ -70,8 +70,9 @@ sink(void *arg, struct bytes entries, uint32_t records, bool durable,
     struct ingest_put *put)
 {
 	taken += records;
-	if (durable)
-		put->done(put, 0);
+	if (!durable)
+		return 1;
+	put->done(put, 0);
 	return 0;
 }
 
