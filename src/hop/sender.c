@@ -429,16 +429,14 @@ sender_words(const struct sender *s)
 
 /* Each connection over a bad line may be lost, ten in a second. */
 static bool
-is_lost_anew(struct sender *s, const char *words)
+is_lost_anew(struct sender *s)
 {
 	uint64_t now = loop_now(s->env->loop);
-	char lost[sizeof(s->lost)];
 
-	(void)snprintf(lost, sizeof(lost), "%s %s", sender_peer(s), words);
 	if (s->lost_ns != 0 && now - s->lost_ns < LOST_AGAIN_MS * MS &&
-	    strcmp(s->lost, lost) == 0)
+	    strcmp(s->lost, sender_peer(s)) == 0)
 		return false;
-	memcpy(s->lost, lost, sizeof(lost));
+	(void)snprintf(s->lost, sizeof(s->lost), "%s", sender_peer(s));
 	s->lost_ns = now;
 	return true;
 }
@@ -449,9 +447,9 @@ sender_is_news(struct sender *s)
 	const char *words = sender_words(s);
 
 	if (!is_refusal(s->why) && dial_why(&s->dial)[0] == '\0')
-		return is_lost_anew(s, words);
+		return is_lost_anew(s);
 	if (strcmp(s->told, words) == 0)
 		return false;
 	(void)snprintf(s->told, sizeof(s->told), "%s", words);
-	return true;
+	return !s->was_up || is_lost_anew(s);
 }

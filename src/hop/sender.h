@@ -107,8 +107,8 @@ int	 sender_why(const struct sender *s);
 const char *sender_words(const struct sender *s);
 /*
  * In down(): is it worth a line?  Not when a certificate or the key is
- * refused once more for the same reason, nor when the same peer is lost for
- * the same reason within a minute of the last line.
+ * refused once more for the same reason, nor when the peer is lost within a
+ * minute of the last line about it.
  */
 bool	 sender_is_news(struct sender *s);
 

@@ -45,7 +45,7 @@ struct sender {
 	char		 words[SHAKE_WHY];	/* of it; "": strerror's */
 	bool		 was_up;	/* the connection that is lost */
 	char		 told[SHAKE_WHY]; /* a refusal, until one answered */
-	char		 lost[2 * SHAKE_WHY]; /* who and why, told at lost_ns */
+	char		 lost[SHAKE_WHY]; /* the peer whose loss was told */
 	uint64_t	 lost_ns;
 	uint64_t	 since;
 	uint64_t	 up_ns;		/* so long the last connection was up */
