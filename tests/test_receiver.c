@@ -848,6 +848,51 @@ START_TEST(overlapping_ranges_are_cut_and_each_byte_is_taken_once)
 }
 END_TEST
 
+/* A chunk taken for another range would make that range's own one a copy. */
+START_TEST(a_chunk_whose_id_is_not_of_its_range_is_refused)
+{
+	uint8_t buf[8192], id[WIRE_ID_LEN];
+	struct chunk c, moved;
+	struct lane l;
+	struct bytes m;
+	size_t i, n;
+	int fd;
+
+	rig_start(&rig);
+	lane_init(&l, &rig, 10, 200);
+	c = lane_chunk(&l, 2, 3);
+	wire_id(&c, id);
+	m = ours(&c, buf);
+	n = m.n - wire_tail((uint8_t[WIRE_TAIL_MAX]){ 0 }, &c, id, WIRE_ALL);
+	for (i = n; i + sizeof(id) <= m.n; i++)
+		if (memcmp(buf + i, id, sizeof(id)) == 0)
+			break;
+	ck_assert_uint_lt(i + sizeof(id), m.n);
+	buf[i + 7] ^= 1;
+	fd = rig_client(&rig);
+	rig_send(&rig, fd, m);
+	rig_expect_end(&rig, fd);
+	close(fd);
+	moved = c;
+	moved.from += 64;
+	moved.to += 64;
+	m = ours(&moved, buf);
+	wire_id(&c, buf + i);
+	fd = rig_client(&rig);
+	rig_send(&rig, fd, m);
+	rig_expect_end(&rig, fd);
+	close(fd);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_bad), 2);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_records), 0);
+	fd = rig_client(&rig);
+	rig_send(&rig, fd, ours(&c, buf));
+	rig_until_ctr(&rig, CTR_recv_acks, 1);
+	ck_assert_uint_eq(rig_ctr(&rig, CTR_recv_records), 3);
+	close(fd);
+	lane_fini(&l);
+}
+END_TEST
+
 /* "taken" is the sender's word: how long a range is known is not. */
 START_TEST(a_quarantined_range_is_known_however_old_its_records)
 {
@@ -915,6 +960,8 @@ add_good(TCase *t)
 	tcase_add_test(t, group_marks_are_kept_and_counted);
 	tcase_add_test(t,
 	    overlapping_ranges_are_cut_and_each_byte_is_taken_once);
+	tcase_add_test(t,
+	    a_chunk_whose_id_is_not_of_its_range_is_refused);
 	tcase_add_test(t,
 	    a_quarantined_range_is_known_however_old_its_records);
 	tcase_add_test(t, an_end_lets_the_stream_be_forgotten_early);

@@ -123,6 +123,21 @@ describe(struct conn *c)
 	return 0;
 }
 
+/*
+ * Both our id and the range came; had either changed on the way, the range
+ * would be marked as taken and its own bytes be passed over.
+ */
+static bool
+id_is_of_range(const struct message *m, const struct chunk *k)
+{
+	uint8_t id[WIRE_ID_LEN];
+
+	if (m->chunk.n != 1 + sizeof(id))
+		return true;		/* a name of the sender's own */
+	wire_id(k, id);
+	return memcmp(m->chunk.p + 1, id, sizeof(id)) == 0;
+}
+
 /* When the body is in plain: where it lies in its stream. */
 static int
 place(struct conn *c)
@@ -142,6 +157,9 @@ place(struct conn *c)
 		return -EBADMSG;
 	k->to = k->from + in->body.n;
 	in->at = k->from;
+	if ((k->flags & CHUNK_FOREIGN) == 0 && !stream_is_none(k->stream) &&
+	    !id_is_of_range(&in->message, k))
+		return -EBADMSG;
 	return 0;
 }
 

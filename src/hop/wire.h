@@ -10,7 +10,9 @@
  *   tag      "emplog.<agent id>", str
  *   body     the chunk's bytes as they lie in lane or segment
  *   chunk    Base64 of XXH3-128(stream, from, to): the same range has the
- *            same id however often it is sent; always the first key
+ *            same id however often it is sent; always the first key.
+ *            A receiver refuses a stream's chunk whose id of this length is
+ *            not of its range: one of them changed on the way
  *   emplog   map, unknown keys are ignored:
  *            "v" 1          version of this map
  *            "s" bin 16     stream
