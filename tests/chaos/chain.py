@@ -27,15 +27,16 @@ def seeded(what):
 class Chain:
     """agent -> [wire ->] relay with its local export, unless told otherwise."""
 
-    def __init__(self, w, plan=None, length=6000, relay_role=None, agent_sets=None, **relay_sets):
+    def __init__(self, w, plan=None, length=6000, relay_role=None, agent_sets=None,
+                 raw=False, scheme='', **relay_sets):
         self.w, self.length = w, length
         self.relay = relay_role or relay(w, **relay_sets)
         self.wire = None
         self.peer = f'127.0.0.1:{self.relay.port}'
         if plan is not None:
-            self.wire = Wire(w, seeded(type(plan).__name__), self.relay.port, plan)
+            self.wire = Wire(w, seeded(type(plan).__name__), self.relay.port, plan, raw)
             self.peer = self.wire.address
-        self.agent = w.role('agent', agent__relay=self.peer, agent__http_listen='',
+        self.agent = w.role('agent', agent__relay=scheme + self.peer, agent__http_listen='',
                             **(agent_sets or {})).start()
         self.received = Received(self.export_dir(), length)
 

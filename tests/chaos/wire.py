@@ -40,6 +40,9 @@ class Message:
         self.option, _ = unpack(raw, at)
         self.chunk = self.option.get('chunk')       # None: no answer is due
 
+    def tag_head(self):
+        return self.raw[:self.tag_at + len(unpack(self.raw, 1)[0])]
+
     def at(self, text):
         """Where it says text in its option."""
         return self.raw.index(text, self.option_at)
@@ -84,6 +87,10 @@ class Plan:
     def answer(self, line, a):
         line.down(a.raw)
 
+    def data(self, line, way, data):
+        """Of a raw wire, which does not look into what passes."""
+        line.send(way, data)
+
 
 def unread(s):
     """Bytes the process at the other end of s has not read."""
@@ -109,7 +116,7 @@ class Line:
         for s in (client, self.server):
             s.settimeout(None)
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.over = False
+        self.over, self.passed = False, 0
         self.lock = threading.Lock()        # of what goes down: timers say it too
         self.threads = [threading.Thread(target=self.carry, args=a, daemon=True) for a in (
             (client, Message, 'message'), (self.server, Answer, 'answer'))]
@@ -120,6 +127,9 @@ class Line:
     def down(self, data):
         with self.lock:
             self.client.sendall(data)
+
+    def send(self, way, data):
+        (self.up if way == 'message' else self.down)(data)
 
     def up_taken(self):
         wait_for('the receiver has read it', lambda: self.over or unread(self.server) == 0, 10,
@@ -149,6 +159,10 @@ class Line:
                 data = source.recv(PIECE)
                 if not data:
                     break
+                if self.wire.raw:
+                    self.passed += len(data)
+                    self.wire.plan.data(self, what, data)
+                    continue
                 found, buffer = cut_off(buffer + data, kind)
                 for x in found:
                     if not self.over:
@@ -162,9 +176,9 @@ class Line:
 
 
 class Wire:
-    def __init__(self, w, rng, port, plan=None):
+    def __init__(self, w, rng, port, plan, raw=False):
         """To whoever listens on port; wire.address is its own."""
-        self.target, self.plan = ('127.0.0.1', port), plan or Plan()
+        self.target, self.plan, self.raw = ('127.0.0.1', port), plan, raw
         self.lines, self.faults, self.refused = [], [], 0
         self.listener = listener(rng)
         host, port = self.listener.getsockname()
