@@ -9,7 +9,7 @@
  * Used by:  shm/log.c, shm/jobs.c, shm/emplog.c.
  * Never:    blocks: a taken lock is spun on POOL_SPINS times, then any other
  *           lane serves, then the processor is given up POOL_YIELDS times
- *           for whoever holds them and slept away POOL_NAPS times, some 3 ms
+ *           for whoever holds them and slept away POOL_NAPS times, some 10 ms
  *           together, then the record is refused and counted.
  *           Never allocates from the heap once open.
  *
@@ -28,7 +28,7 @@
 #define POOL_LANES	8
 #define POOL_SPINS	256
 #define POOL_YIELDS	16
-#define POOL_NAPS	3
+#define POOL_NAPS	10
 #define POOL_TEXT_MAX	255
 
 struct lane {
