@@ -50,6 +50,8 @@ static struct role *agent;
 static struct conf *agent_conf;
 static bool agent_ready, agent_done;
 
+static void *agent_counts;
+
 static void
 agent_tune(void *arg, struct env *env)
 {
@@ -57,6 +59,10 @@ agent_tune(void *arg, struct env *env)
 	env->release = sim_release;
 	env->mem_arg = agent_proc;
 	env->log_fd = -1;
+	/* outlive it, as those of a real one do, and begin anew */
+	counters_fini(&env->ctr);
+	memset(agent_counts, 0, counters_bytes());
+	counters_init_in(&env->ctr, agent_counts);
 }
 
 static void
@@ -333,6 +339,8 @@ world_start(void)
 	budget = 0;
 	came_any[LIVE] = came_any[BACKLOG] = false;
 	ck_assert_int_eq(sim_new(&sim, 1, &none), 0);
+	agent_counts = calloc(1, counters_bytes());
+	ck_assert_ptr_nonnull(agent_counts);
 	here = sim_host_new(sim, "here");
 	there = sim_host_new(sim, "there");
 	relay_start(ANY_RATE);
@@ -357,6 +365,7 @@ world_end(void)
 	role_free(&agent);
 	conf_free(&agent_conf);
 	sim_free(&sim);
+	free(agent_counts);
 	env_fini(&relay_env);
 }
 

@@ -88,6 +88,9 @@ void	 audit_blind(struct audit_look *lk, const char *fmt, ...)
 int	 audit_at_lanes(struct audit_look *lk);
 int	 audit_at_spills(struct audit_look *lk);
 int	 audit_at_relays(struct audit_look *lk);
+/* What s knows of it as well; s may be NULL.  0, -ENOMEM. */
+int	 audit_merge(struct ranges *known, struct env *env,
+	    const struct streams *s, const uint8_t *id);
 /*
  * All that stations other than from have, ever had, or quarantined of it.
  * -ENOMEM.

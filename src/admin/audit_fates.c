@@ -14,15 +14,6 @@ struct through {
 	int		 error;
 };
 
-static int
-merge(struct ranges *known, struct env *env, const struct streams *s,
-    const uint8_t *id)
-{
-	const struct ranges *rs = s == NULL ? NULL : streams_taken(s, id);
-
-	return rs == NULL ? 0 : ranges_merge(known, env, rs);
-}
-
 int
 audit_fates_of(const struct audit_look *lk, const struct part *p,
     const uint8_t *id, struct ranges *known)
@@ -31,7 +22,7 @@ audit_fates_of(const struct audit_look *lk, const struct part *p,
 	int r = 0;
 
 	for (i = FATE_BEFORE; i < FATE_COUNT && r == 0; i++)
-		r = merge(known, &lk->sites->env, p->fate[i], id);
+		r = audit_merge(known, &lk->sites->env, p->fate[i], id);
 	return r;
 }
 
@@ -94,9 +85,9 @@ at_stream(void *arg, const struct stream_seen *st)
 	if (r == 0)
 		from = known_from(th->p, &known);
 	if (r == 0)
-		r = merge(&known, env, th->p->stock.held, st->id);
+		r = audit_merge(&known, env, th->p->stock.held, st->id);
 	if (r == 0)
-		r = merge(&known, env, th->p->bad, st->id);
+		r = audit_merge(&known, env, th->p->bad, st->id);
 	if (r == 0 && th->p->sent_on)
 		r = audit_known_of(th->lk, th->p, st->id, &known, &is_known);
 	if (r == 0 && from == UINT64_MAX)

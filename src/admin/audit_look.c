@@ -23,8 +23,8 @@ struct search {
 	int		 error;
 };
 
-static int
-merge(struct ranges *known, struct env *env, const struct streams *s,
+int
+audit_merge(struct ranges *known, struct env *env, const struct streams *s,
     const uint8_t *id)
 {
 	const struct ranges *rs = s == NULL ? NULL : streams_taken(s, id);
@@ -45,9 +45,9 @@ audit_known_of(struct audit_look *lk, const struct part *from,
 		p = &st->part[i];
 		if (!part_is_station(p) || p == from)
 			continue;
-		r = merge(known, &st->env, p->stock.streams, id);
+		r = audit_merge(known, &st->env, p->stock.streams, id);
 		if (r == 0)
-			r = merge(known, &st->env, p->bad, id);
+			r = audit_merge(known, &st->env, p->bad, id);
 	}
 	*ret_known = known->n > 0;
 	return r;
@@ -75,7 +75,7 @@ spilled_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
 	for (i = 0; i < st->n && r == 0; i++)
 		if (st->part[i].kind == PART_AGENT && st->part[i].there &&
 		    st->part[i].stock_error == 0)
-			r = merge(ret, &st->env, st->part[i].stock.streams, id);
+			r = audit_merge(ret, &st->env, st->part[i].stock.streams, id);
 	return r;
 }
 
@@ -89,7 +89,7 @@ lost_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
 
 	for (i = 0; i < st->n && r == 0; i++)
 		if (st->part[i].kind == PART_AGENT && st->part[i].there)
-			r = merge(ret, &st->env, st->part[i].fate[FATE_LOST],
+			r = audit_merge(ret, &st->env, st->part[i].fate[FATE_LOST],
 			    id);
 	return r;
 }
@@ -288,9 +288,9 @@ audit_at_stream(void *arg, const struct stream_seen *st)
 		return;
 	r = audit_known_of(se->lk, se->from, st->id, &known, &is_known);
 	if (r == 0)
-		r = merge(&known, env, se->from->stock.held, st->id);
+		r = audit_merge(&known, env, se->from->stock.held, st->id);
 	if (r == 0)
-		r = merge(&known, env, se->from->bad, st->id);
+		r = audit_merge(&known, env, se->from->bad, st->id);
 	if (r == 0)
 		r = audit_fates_of(se->lk, se->from, st->id, &known);
 	if (r == 0 && !is_known && audit_is_old(st))

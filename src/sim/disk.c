@@ -266,15 +266,8 @@ sync_directory(struct sim_host *h, const char *dir)
 
 	for (i = 0; i < h->names_n; i++) {
 		e = &h->names[i];
-		if (e->durable == e->node || !name_is_in(e, dir, n))
-			continue;
-		if (e->durable != NULL) {
-			e->durable->links--;
-			inode_put(e->durable);
-		}
-		e->durable = e->node;
-		if (e->node != NULL)
-			e->node->links++;
+		if (name_is_in(e, dir, n))
+			name_keep(e);
 	}
 }
 

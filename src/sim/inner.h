@@ -220,6 +220,8 @@ bool	 path_is_shared_memory(const char *path);
 struct entry_name *disk_find(struct sim_host *h, const char *path);
 /* Is dir[0..n) where it stands? */
 bool	 name_is_in(const struct entry_name *e, const char *dir, size_t n);
+/* What processes see of it is what a power loss leaves from now on. */
+void	 name_keep(struct entry_name *e);
 int	 disk_open(struct sim_proc *p, const char *path, int flags,
 	    uint32_t mode);
 int	 disk_close(struct sim_proc *p, int fd);

@@ -111,15 +111,7 @@ disk_power_loss(struct sim_host *h)
 	}
 	for (i = 0; i < h->names_n; i++) {
 		e = &h->names[i];
-		if (e->durable == e->node)
-			continue;
-		if (e->durable != NULL) {
-			e->durable->links--;
-			inode_put(e->durable);
-		}
-		e->durable = e->node;
-		if (e->node != NULL)
-			e->node->links++;
+		name_keep(e);
 	}
 }
 

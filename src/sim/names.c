@@ -84,6 +84,20 @@ name_is_in(const struct entry_name *e, const char *dir, size_t n)
 	return e->dir_len == n && memcmp(e->path, dir, n) == 0;
 }
 
+void
+name_keep(struct entry_name *e)
+{
+	if (e->durable == e->node)
+		return;
+	if (e->durable != NULL) {
+		e->durable->links--;
+		inode_put(e->durable);
+	}
+	e->durable = e->node;
+	if (e->node != NULL)
+		e->node->links++;
+}
+
 /* Less than half of it is full. */
 static void
 grow(struct sim_host *h)
