@@ -27,24 +27,26 @@ def seeded(what):
 class Chain:
     """agent -> [wire ->] relay with its local export, unless told otherwise."""
 
-    def __init__(self, w, plan=None, length=6000, relay_role=None, agent_sets=None,
-                 raw=False, scheme='', **relay_sets):
+    def __init__(self, w, plan=None, length=6000, relay_role=None, make_agent=None,
+                 agent_sets=None, raw=False, scheme='', exporter=None, **relay_sets):
         self.w, self.length = w, length
         self.relay = relay_role or relay(w, **relay_sets)
+        self.exporter = exporter        # beyond it, when it is not in the relay
         self.wire = None
         self.peer = f'127.0.0.1:{self.relay.port}'
         if plan is not None:
             self.wire = Wire(w, seeded(type(plan).__name__), self.relay.port, plan, raw)
             self.peer = self.wire.address
-        self.agent = w.role('agent', agent__relay=scheme + self.peer, agent__http_listen='',
-                            **(agent_sets or {})).start()
+        sets = {'agent__relay': scheme + self.peer, 'agent__http_listen': '', **(agent_sets or {})}
+        self.agent = (make_agent or w.role)('agent', **sets).start()
         self.received = Received(self.export_dir(), length)
 
     def export_dir(self):
-        r = self.relay
-        inside = getattr(r, 'inside', None)
-        return inside('relay/export') if inside else os.path.join(
-            self.w.dir, r.state, 'relay/export')
+        role = self.exporter or self.relay
+        return role.place(role.roles, 'export')
+
+    def roles(self):
+        return [r for r in (self.agent, self.relay, self.exporter) if r is not None]
 
     def load(self, producers=2, burst=20, pause_ms=10, count=1000000):
         return [self.w.producer(burst, pause_ms, count, self.length) for _ in range(producers)]
@@ -80,8 +82,8 @@ class Chain:
         check('records', n > 0)
         wait_for('no lane holds any', lambda: self.w.unacknowledged() == 0, 10)
         if audited:
-            conserved(self.agent, self.relay)
-        for role in (self.agent, self.relay):
+            conserved(*sorted(self.roles(), key=lambda r: not r.under))
+        for role in self.roles():
             unharmed(role, lines)
         if self.wire is not None:
             equal('of the proxy itself', self.wire.faults, [])

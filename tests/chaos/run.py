@@ -14,8 +14,9 @@ os.environ.setdefault('AT_ONCE', '2')
 import claims
 import flips
 import lines
+import stops
 
 if __name__ == '__main__':
-    mine = [m.__name__ for m in (flips, lines)]
+    mine = [m.__name__ for m in (flips, lines, stops)]
     claims.CLAIMS[:] = [c for c in claims.CLAIMS if c[0].__module__ in mine]
     sys.exit(claims.main())

@@ -175,9 +175,12 @@ class Role:
         self.process.send_signal(number)
         return self.process.wait(timeout=timeout)
 
+    def place(self, *path):
+        """A path in its state directory."""
+        return os.path.join(self.world.dir, self.state, *path)
+
     def counters(self, role=None):
-        role = role or self.roles.split(',')[0]
-        return Counters(os.path.join(self.world.dir, self.state, role, 'counters'))
+        return Counters(self.place(role or self.roles.split(',')[0], 'counters'))
 
 
 class World:
