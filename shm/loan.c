@@ -107,6 +107,7 @@ lane_open(struct loan *l)
 		.ring_dir = c->ring_dir,
 		.lane_bytes = c->lane_bytes,
 		.ring_max = ring_room(c->sys, c->ring_dir, c->ring_max),
+		.disk_max = c->ring_max,
 		.ring_owner = c->ring_owner,
 		.identity = c->identity,
 		.identity_len = c->identity_len,

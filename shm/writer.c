@@ -194,7 +194,7 @@ make_largest(struct writer *w, struct making *mk, uint64_t data)
 
 static int
 open_in(struct writer *w, const struct writer_conf *conf, const char *dir,
-    uint32_t flags)
+    uint64_t max, uint32_t flags)
 {
 	struct making mk = { .sys = conf->sys, .conf = conf, .dir = dir,
 	    .flags = flags };
@@ -205,7 +205,7 @@ open_in(struct writer *w, const struct writer_conf *conf, const char *dir,
 	r = ring_check(mk.sys, dir, conf->ring_owner, &w->made_ring);
 	if (r < 0)
 		return r;
-	mk.room = ring_room(mk.sys, dir, conf->ring_max);
+	mk.room = ring_room(mk.sys, dir, max);
 	data = ring_lane_bytes(mk.sys, dir, conf->lane_bytes);
 	r = make_largest(w, &mk, data);
 	/* Those that took the room a moment ago may have to give it back. */
@@ -225,7 +225,8 @@ open_on_disk(struct writer *w, const struct writer_conf *conf)
 	n = snprintf(dir, sizeof(dir), "%s/ring", conf->state_dir);
 	if (n < 0 || (size_t)n >= sizeof(dir))
 		return -ENAMETOOLONG;
-	return open_in(w, conf, dir, conf->flags | LANE_F_ON_DISK);
+	return open_in(w, conf, dir, conf->disk_max,
+	    conf->flags | LANE_F_ON_DISK);
 }
 
 int
@@ -237,7 +238,8 @@ writer_open(struct writer *w, const struct writer_conf *conf)
 	    .knocked = UINT64_MAX };
 	if (conf->identity_len > LANE_IDENTITY_MAX)
 		return -EINVAL;
-	r = open_in(w, conf, conf->ring_dir, conf->flags & ~LANE_F_ON_DISK);
+	r = open_in(w, conf, conf->ring_dir, conf->ring_max,
+	    conf->flags & ~LANE_F_ON_DISK);
 	if (r < 0 && (conf->state_dir == NULL || open_on_disk(w, conf) < 0)) {
 		w->head = NULL;
 		return r;

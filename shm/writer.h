@@ -19,6 +19,7 @@ struct writer_conf {
 	const char	*state_dir;	/* NULL: no lane on disk */
 	uint64_t	 lane_bytes;	/* data; 0: by the rule in emplog-ring(7) */
 	uint64_t	 ring_max;	/* 0: by the rule */
+	uint64_t	 disk_max;	/* of lanes on disk; 0: by the rule */
 	uint32_t	 flags;		/* LANE_F_AGENT */
 	bool		 patient;	/* naps where others open at this moment */
 	const uint8_t	*identity;	/* msgpack map */
