@@ -1205,28 +1205,95 @@ START_TEST(a_checkpoint_cannot_finish_frames_that_it_does_not_know)
 }
 END_TEST
 
-START_TEST(a_segment_of_another_version_is_kept_in_quarantine)
+/* All frames of the file, or all but the first so many. */
+static void
+set_version(const char *name, uint8_t version, unsigned but)
 {
-	bool came[PUTS_MAX] = { false };
 	size_t n, at;
+	uint8_t *p;
+
+	p = slurp(name, &n);
+	for (at = 0; at + 16 < n; at += 8)
+		if (le32_get(p + at + 8) == FRAME_MAGIC && but-- == 0) {
+			p[at + 12] = version;
+			but = 0;
+		}
+	spew(name, p, n);
+	free(p);
+}
+
+/* Takes and commits what there is; how many frames. */
+static unsigned
+deliver_all(void)
+{
+	struct chunk c;
+	uint64_t seq;
+	unsigned n;
+
+	for (n = 0; try_take(&seq, &c) == 0; n++)
+		queue_commit(q, seq);
+	return n;
+}
+
+START_TEST(segments_of_another_version_wait_for_its_emplogd)
+{
+	size_t n, then;
+	uint8_t *p, *was;
+	unsigned got;
+
+	ten_segments();
+	set_version(seg_path(2), 2, 0);
+	set_version(seg_path(10), 2, 0);
+	was = slurp(seg_path(10), &then);
+	start();
+	ck_assert_uint_eq(queue_unread(q).version, 2);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_unread_segments), 2);
+	got = deliver_all();
+	ck_assert_uint_lt(got, puts_n);
+	ck_assert_uint_gt(got, 0);
+	put_durable(1, 60000);
+	ck_assert_uint_eq(deliver_all(), 1);
+	check_books();
+	stop();
+	start();		/* all that this one knows is done, and says so */
+	ck_assert_uint_eq(deliver_all(), 0);
+	stop();
+	ck_assert_uint_eq(files_in_quarantine(), 0);
+	p = slurp(seg_path(10), &n);
+	ck_assert_uint_eq(n, then);
+	ck_assert_mem_eq(p, was, n);
+	free(p);
+	free(was);
+	set_version(seg_path(2), FRAME_VERSION, 0);
+	set_version(seg_path(10), FRAME_VERSION, 0);
+	start();
+	ck_assert_uint_eq(queue_unread(q).version, 0);
+	ck_assert_uint_eq(deliver_all(), puts_n - got - 1);
+	check_books();
+}
+END_TEST
+
+/* It may say of a version what a flipped bit says. */
+START_TEST(one_frame_of_another_version_is_damage)
+{
 	unsigned got;
 	uint8_t *p;
+	size_t n;
 
 	ten_segments();
 	p = slurp(seg_path(2), &n);
-	for (at = 0; at + 16 < n; at += 8)
-		if (le32_get(p + at + 8) == FRAME_MAGIC)
-			p[at + 12] = 2;
+	p[12] = 2;
 	spew(seg_path(2), p, n);
+	free(p);
+	set_version(seg_path(3), 2, 1);
 	start();
-	got = take_all(came, 60000);
-	ck_assert_uint_lt(got, puts_n);
+	ck_assert_uint_eq(queue_unread(q).version, 0);
+	got = deliver_all();
 	ck_assert_uint_eq(got + ctr_get(&env.ctr, CTR_queue_lost_frames),
 	    puts_n);
-	ck_assert_uint_ge(files_in_quarantine(), 1);
-	ck_assert_uint_ge(ctr_get(&env.ctr, CTR_queue_quarantined_bytes),
-	    60000);
-	free(p);
+	ck_assert_uint_gt(ctr_get(&env.ctr, CTR_queue_lost_frames), 1);
+	ck_assert_uint_gt(files_in_quarantine(), 1);
+	check_books();
 }
 END_TEST
 
@@ -1811,6 +1878,40 @@ START_TEST(a_disk_that_fails_is_told_once_and_when_it_works_again)
 }
 END_TEST
 
+/* A spare stands ready, and cannot get its name. */
+START_TEST(a_directory_that_takes_no_names_is_a_mode_and_ends)
+{
+	unsigned n, failed = 0;
+	int r = 0;
+
+	start();
+	put_durable(1, 50000);
+	fileloop_fault(l, (struct fault){ OP_RENAME, .times = UINT32_MAX,
+	    .res = -EACCES });
+	for (n = 1; n < 40 && r == 0; n++) {
+		r = try_put(n, 50000);
+		fileloop_settle(l);
+		failed += r == 0 && put_res[n] == -EIO;
+	}
+	n--;
+	ck_assert_int_eq(r, -ENOSPC);
+	ck_assert_uint_le(failed, 2);
+	ck_assert_int_eq(trouble, -EACCES);
+	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_disk_error), EACCES);
+	notified = 0;
+	fileloop_fault(l, (struct fault){ .times = 0 });
+	pass(1100 * MS);
+	ck_assert_uint_ge(notified, 1);
+	ck_assert_int_eq(try_put(n, 50000), 0);
+	fileloop_settle(l);
+	ck_assert_int_eq(put_res[n], 0);
+	ck_assert_int_eq(trouble, 0);
+	ck_assert_uint_eq(troubles, 2);
+	ck_assert_uint_eq(queue_held_frames(q), n + 1 - failed);
+	check_books();
+}
+END_TEST
+
 START_TEST(nobody_probes_a_full_disk_that_nobody_needs)
 {
 	unsigned tries, i;
@@ -2176,7 +2277,8 @@ main(void)
 	tcase_add_test(t, each_damaged_head_costs_nothing_but_the_checkpoint);
 	tcase_add_test(t,
 	    a_checkpoint_cannot_finish_frames_that_it_does_not_know);
-	tcase_add_test(t, a_segment_of_another_version_is_kept_in_quarantine);
+	tcase_add_test(t, segments_of_another_version_wait_for_its_emplogd);
+	tcase_add_test(t, one_frame_of_another_version_is_damage);
 	tcase_add_test(t,
 	    what_was_lost_stays_counted_when_the_newest_segment_is_unread);
 	tcase_add_test(t,
@@ -2207,6 +2309,7 @@ main(void)
 	tcase_add_test(t, a_full_disk_is_a_mode_and_ends);
 	tcase_add_test(t,
 	    a_disk_that_fails_is_told_once_and_when_it_works_again);
+	tcase_add_test(t, a_directory_that_takes_no_names_is_a_mode_and_ends);
 	tcase_add_test(t, nobody_probes_a_full_disk_that_nobody_needs);
 	tcase_add_test(t, each_operation_that_fails_once_loses_nothing_done);
 	tcase_add_test(t,

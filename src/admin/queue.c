@@ -231,6 +231,17 @@ qdir_why(char buf[80], const struct look_damage *dm)
 		snprintf(buf, 80, "%s", why[dm->why]);
 }
 
+const char *
+qdir_unread(char buf[80], const struct look_segment *s)
+{
+	if (s->error == -EPROTONOSUPPORT)
+		snprintf(buf, 80, "it is of version %d, this emplogd reads "
+		    "version %d", s->version, FRAME_VERSION);
+	else
+		snprintf(buf, 80, "%s", strerror(-s->error));
+	return buf;
+}
+
 /* ---- ls ---- */
 
 struct ls {
@@ -279,7 +290,7 @@ ls_segment(void *arg, const struct look_segment *s)
 {
 	struct ls *ls = arg;
 	FILE *out = ls->d.a->out;
-	char seqs[48] = "-", version[16] = "-";
+	char seqs[48] = "-", version[16] = "-", why[80];
 
 	ls->d.segments++;
 	if (!ls->header)
@@ -288,7 +299,7 @@ ls_segment(void *arg, const struct look_segment *s)
 	ls->header = true;
 	fprintf(out, "%016" PRIx64 "  ", s->number);
 	if (s->error != 0) {
-		fprintf(out, "cannot be read: %s\n", strerror(-s->error));
+		fprintf(out, "cannot be read: %s\n", qdir_unread(why, s));
 		return;
 	}
 	if (s->frames > 0)

@@ -51,6 +51,8 @@ void	 qdir_who(struct qdir *d);
 int	 qdir_look(struct qdir *d, struct look *look);
 /* Why a piece is damage, in words. */
 void	 qdir_why(char buf[80], const struct look_damage *dm);
+/* Why a segment cannot be read, in words: buf. */
+const char *qdir_unread(char buf[80], const struct look_segment *s);
 /* "emplogd queue verb: ..." on err. */
 void	 qdir_say(struct qdir *d, const char *fmt, ...)
 	    __attribute__((format(printf, 2, 3)));

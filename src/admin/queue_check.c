@@ -118,13 +118,14 @@ static void
 tell_segment(struct check *c, const struct look_segment *s)
 {
 	FILE *out = c->d.a->out;
+	char why[80];
 	size_t i;
 
 	for (i = c->first; i < c->n; i++)
 		tell_place(c, &c->place[i]);
 	if (s->error != 0)
 		fprintf(out, "%016" PRIx64 ".seg: cannot be read: %s\n",
-		    s->number, strerror(-s->error));
+		    s->number, qdir_unread(why, s));
 	else if (!s->checkpoint && c->n == c->first && !(s->newest &&
 	    c->d.busy))
 		fprintf(out, "%016" PRIx64 ".seg: does not begin with a "

@@ -92,6 +92,8 @@ look_end(struct recover *rec, int error)
 {
 	struct look *look = rec->q->look;
 
+	if (rec->seg->version != 0)
+		look->seg.version = rec->seg->version;
 	look->seg.bytes = rec->seg->size;
 	look->seg.error = error;
 	if (error == -ENOENT)

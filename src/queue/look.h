@@ -34,7 +34,8 @@ struct look_segment {
 	uint64_t	 copies;	/* frames seen in an older segment */
 	uint64_t	 oldest_ns, newest_ns;	/* taken_ns; 0: no data */
 	int		 version;	/* -1: what is at its start has none */
-	int		 error;		/* -errno: it could not be read */
+	int		 error;		/* -errno: it could not be read;
+					   -EPROTONOSUPPORT: of that version */
 	bool		 checkpoint;	/* begins with one, intact */
 	bool		 newest;
 };

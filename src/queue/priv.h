@@ -114,6 +114,7 @@ struct segment {
 	bool		 doubted;	/* its checkpoint names another segment */
 	bool		 astray;	/* and it is another's indeed: damage */
 	bool		 foreign;	/* not a file we can read: let alone */
+	uint8_t		 version;	/* and of its frames; 0: of no other */
 };
 
 struct group {
@@ -218,6 +219,7 @@ struct queue {
 	bool		 closing;
 	bool		 resting;	/* closing, and all was written */
 	bool		 unsure;	/* some segments were not read at start */
+	struct queue_unread unread;	/* how many */
 	bool		 direct;	/* O_DIRECT is taken here */
 	int		 dirfd;
 	int		 lock_fd;

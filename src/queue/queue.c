@@ -410,6 +410,13 @@ queue_rest(struct queue *q)
 	closed(q->closed_arg);
 }
 
+struct queue_unread
+queue_unread(const struct queue *q)
+{
+	queue_check(q);
+	return q->unread;
+}
+
 void
 queue_free(struct queue **qp)
 {

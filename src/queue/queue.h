@@ -99,6 +99,15 @@ int	 queue_new(struct queue **ret_q, struct env *env,
  */
 void	 queue_open(struct queue *q, void (*opened)(void *arg, int res),
 	    void *arg);
+/*
+ * Segments that the open left alone: they stay, and an open that can read
+ * them delivers what they hold.
+ */
+struct queue_unread {
+	unsigned	 failed;	/* no permission, a block that is lost */
+	unsigned	 version;	/* not this emplogd's */
+};
+struct queue_unread queue_unread(const struct queue *q);
 /* Writes what is staged and a last commit, then closed(arg). */
 void	 queue_close(struct queue *q, void (*closed)(void *arg), void *arg);
 void	 queue_free(struct queue **q);

@@ -12,6 +12,7 @@ libparts_a_SOURCES += \
 	src/queue/queue.c src/queue/queue.h \
 	src/queue/ranges.c src/queue/ranges.h \
 	src/queue/home.c src/queue/recover.c src/queue/recover.h \
+	src/queue/version.c \
 	src/queue/order.c src/queue/reader.c src/queue/replay.c \
 	src/queue/scan.c src/queue/scan.h \
 	src/queue/segment.c \

@@ -220,6 +220,9 @@ see(struct recover *rec, struct bytes b, const struct scan *s)
 {
 	int r = 0;
 
+	if (rec->pass == HEADS && version_is_other(rec, b, s))
+		return version_see(rec, b, s);
+
 	if (rec->q->look != NULL && rec->pass == DATA)
 		look_bytes(rec, b, s);
 	if (rec->pass == HEADS && rec->seg->doubted &&
@@ -240,11 +243,19 @@ see(struct recover *rec, struct bytes b, const struct scan *s)
 	return r;
 }
 
+void
+recover_unread(struct recover *rec)
+{
+	ctr_add(&rec->q->env->ctr, CTR_queue_unread_segments, 1);
+	rec->q->unread.failed++;
+}
+
 static void
 file_done(struct recover *rec)
 {
 	int r = rec->pass == DATA ? replay_hole(rec, SEQ_MAX) : 0;
 
+	version_settle(rec);
 	if (r < 0) {
 		recover_give_up(rec, r);
 		return;
@@ -299,7 +310,8 @@ read_on(struct recover *rec)
 		file_done(rec);
 	if (r == 0)
 		r = feed_ask(&rec->feed, rec->pos, need,
-		    rec->pass == HEADS ? FRAME_BLOCK : READ_BYTES, seg->size,
+		    rec->pass == HEADS && rec->version == 0 ? FRAME_BLOCK :
+		    READ_BYTES, seg->size,
 		    &rec->rd);
 	if (r < 0)
 		recover_give_up(rec, r);
@@ -342,7 +354,8 @@ look_skips(struct recover *rec, int64_t res)
 	}
 	if (rec->pass == DATA) {
 		look_begin(rec);
-		look_end(rec, res < 0 ? (int)res : -EISDIR);
+		look_end(rec, rec->seg->version != 0 ? -EPROTONOSUPPORT :
+		    res < 0 ? (int)res : -EISDIR);
 	}
 	rec->unsure = rec->unsure || res != -ENOENT;
 	next_file(rec);
@@ -365,7 +378,7 @@ skip_segment(struct recover *rec, int64_t res)
 		return;
 	}
 	if (res < 0 && !rec->seg->foreign)
-		ctr_add(&rec->q->env->ctr, CTR_queue_unread_segments, 1);
+		recover_unread(rec);
 	rec->unsure = rec->unsure || res < 0;
 	rec->seg->foreign = true;
 	next_file(rec);
@@ -403,6 +416,8 @@ open_step(struct recover *rec, int64_t res)
 	rec->fd = (int)res;
 	rec->readonly = rec->state == R_OPEN_RDONLY;
 	rec->pos = 0;
+	rec->version = 0;
+	rec->has_two = false;
 	feed_reset(&rec->feed, 0);
 	ranges_clear(&rec->damage);
 	rec->piece = 0;

@@ -3,9 +3,10 @@
  * recover.h - what the parts of a recovery share
  *
  * home.c makes, locks and lists the directory; recover.c reads its segments
- * in three passes, or four; replay.c takes what their frames say; order.c
- * sorts them, and cuts what is mingled; anew.c makes sure of it; look.c tells
- * of it where nothing may be touched.
+ * in three passes, or four; replay.c takes what their frames say; version.c
+ * knows those of another emplogd; order.c sorts them, and cuts what is
+ * mingled; anew.c makes sure of it; look.c tells of it where nothing may be
+ * touched.
  */
 #ifndef EMPLOG_QUEUE_RECOVER_H
 #define EMPLOG_QUEUE_RECOVER_H
@@ -43,6 +44,8 @@ struct recover {
 	bool		 unsure;	/* something could not be read */
 	bool		 readonly;	/* fd is */
 	unsigned	 tries;		/* to write the same anew */
+	uint8_t		 version;	/* of the first frame, another than ours */
+	bool		 has_two;	/* frames of that version */
 	bool		 hole;		/* unread bytes behind the last frame */
 	uint64_t	 hole_seq;	/* the first that may lie in it */
 	char		*path;
@@ -98,6 +101,8 @@ void	 recover_fail(struct recover *rec, int res);
 void	 recover_pass(struct recover *rec, enum pass pass);
 /* rec->seg is read to its end and as it shall be: the last it needs. */
 void	 recover_sync(struct recover *rec);
+/* rec->seg, or some of it, is left alone. */
+void	 recover_unread(struct recover *rec);
 /* Ends in recover_fail(res), when the file is closed. */
 void	 recover_give_up(struct recover *rec, int res);
 
@@ -131,6 +136,17 @@ int	 replay_hole(struct recover *rec, uint64_t seq);
 void	 replay_doubt(struct recover *rec, const struct scan *s);
 /* Everything was seen: the ledger adds up, and the counters say it. */
 void	 replay_settle(struct recover *rec);
+
+/* ---- version.c: in the first pass ---- */
+
+/* Is rec->seg, as far as it was read, of another version? */
+bool	 version_is_other(struct recover *rec, struct bytes b,
+	    const struct scan *s);
+/* The bytes at rec->pos of such a one.  0; 1: it is not, and is read no more. */
+int	 version_see(struct recover *rec, struct bytes b,
+	    const struct scan *s);
+/* All of it was read: is it left alone? */
+void	 version_settle(struct recover *rec);
 
 /* ---- order.c ---- */
 

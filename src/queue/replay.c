@@ -106,7 +106,7 @@ void
 replay_unread(struct recover *rec)
 {
 	if (!rec->seg->rotten)
-		ctr_add(&rec->q->env->ctr, CTR_queue_unread_segments, 1);
+		recover_unread(rec);
 	rec->seg->rotten = true;
 	rec->hole = true;
 }

@@ -281,8 +281,26 @@ give_up_segment(struct queue *q)
 	ctr_add(&q->env->ctr, CTR_queue_sync_failed, 1);
 	q->cur->end = q->cur->durable;
 	segment_seal(q);
+}
+
+/* A spare that cannot be made has told its trouble itself. */
+static void
+write_failed(struct queue *q, int res)
+{
+	struct writer *w = &q->w;
+
+	if (w->state == W_RENAME && res == -ENOENT) {
+		q->j.spare = SPARE_NONE;	/* somebody took it away */
+		return;
+	}
+	if (w->state < W_RENAME)
+		return;
+	if (res != -ENOMEM)
+		queue_trouble(q, &q->write_trouble, res);
+	if (w->state > W_RENAME)
+		give_up_segment(q);
 	/* One failure: the next group goes to a new file.  Two: wait. */
-	if (++q->w.failures > 1)
+	if (++w->failures > 1)
 		q->sick_until = loop_now(q->env->loop) + SECOND_NS;
 }
 
@@ -306,13 +324,7 @@ group_failed(struct queue *q, int res)
 	struct queue_put *puts = g->puts, *barriers;
 	int told = queue_is_full_error(res) ? -ENOSPC : -EIO;
 
-	/* A spare that cannot be made has told its trouble itself. */
-	if (w->state > W_RENAME && res != -ENOMEM)
-		queue_trouble(q, &q->write_trouble, res);
-	if (w->state > W_RENAME)
-		give_up_segment(q);
-	else if (w->state == W_RENAME && res == -ENOENT)
-		q->j.spare = SPARE_NONE;	/* somebody took it away */
+	write_failed(q, res);
 	env_free(q->env, w->seg);
 	w->seg = NULL;
 	take_back(q, g);
