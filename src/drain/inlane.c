@@ -80,7 +80,7 @@ table_grow(struct drain *d)
 	if (d->lanes < d->lanes_cap)
 		return 0;
 	if (d->lanes >= LANES_MAX)
-		return -EMFILE;
+		return -EUSERS;
 	more = env_alloc(d->env, cap * sizeof(struct inlane *));
 	if (more == NULL)
 		return -ENOMEM;
@@ -174,7 +174,7 @@ adopt(struct drain *d, struct inlane *l, const char *hex)
 	l->own = (l->r.flags & LANE_F_AGENT) != 0 &&
 	    l->r.uid == sys->uid(sys->arg);
 	if (too_many(d, l))
-		return -EMFILE;
+		return -EUSERS;
 	l->seen = d->scan_no;
 	return table_grow(d);
 }

@@ -178,6 +178,7 @@ struct drain {
 	bool		 scan_due;
 	struct { uint64_t ino, seen; } bad[BAD_MAX];
 	unsigned	 bad_n;
+	bool		 no_files;	/* a look found no descriptor, and said so */
 
 	/* lanes */
 	struct inlane	**lane;
@@ -258,7 +259,10 @@ void	 ringctl_close(struct drain *d);
 void	 ringctl_chores(struct drain *d);
 
 /* ---- inlane.c ---- */
-/* Attaches path, named hex; first: found at start.  0 or -errno. */
+/*
+ * Attaches path, named hex; first: found at start.  0; -EUSERS: there are too
+ * many; -EPROTO: it is of another version; else -errno.
+ */
 int	 inlane_attach(struct drain *d, const char *path, const char *hex,
 	    bool on_disk, bool first);
 void	 inlane_free(struct drain *d, unsigned i);

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/must.h"
+#include "base/remedy.h"
 #include "banned.h"
 
 #define RING_MODE	03777u
@@ -389,7 +390,8 @@ struct scan {
 	const char	*dir;
 	bool		 on_disk;
 	bool		 first;
-	uint64_t	*waiting;	/* lanes there is no place for */
+	uint64_t	 waiting;	/* lanes there is no place for */
+	int		 error;		/* there is no descriptor for more */
 };
 
 static bool
@@ -445,8 +447,13 @@ bad_file(struct drain *d, const char *path, int res)
 	d->bad[d->bad_n].ino = st.ino;
 	d->bad[d->bad_n++].seen = d->scan_no;
 	ctr_add(&d->env->ctr, CTR_lane_bad, 1);
-	drain_note(d, LOG_WARN, "'%s' is not a lane: %s", path,
-	    strerror(-res));
+	if (res == -EPROTO)
+		drain_note(d, LOG_WARN, "lane '%s' is of another version than "
+		    "this emplogd reads (%d), and left alone: an emplogd of "
+		    "its version drains it", path, LANE_VERSION);
+	else
+		drain_note(d, LOG_WARN, "'%s' is not a lane: %s", path,
+		    strerror(-res));
 }
 
 /* What a producer was killed over while making it. */
@@ -501,11 +508,26 @@ new_lane(struct scan *s, const char *name, const char *path)
 		return;
 	}
 	r = inlane_attach(s->d, path, name, s->on_disk, s->first);
-	*s->waiting += r == -EMFILE;
+	switch (r) {
+	case -EMFILE:
+	case -ENFILE:
+		s->error = r;
+		s->waiting++;
+		break;
+	case -EUSERS:
+		s->waiting++;
+		break;
+	case 0:
 	/* Gone, not ready or no room now: the next look may be luckier. */
-	if (r < 0 && r != -ENOENT && r != -EAGAIN && r != -ENOMEM &&
-	    r != -ENOSPC && r != -EMFILE)
+	case -ENOENT:
+	case -EAGAIN:
+	case -ENOMEM:
+	case -ENOSPC:
+		break;
+	default:
 		bad_file(s->d, path, r);
+		break;
+	}
 }
 
 static void
@@ -533,14 +555,32 @@ on_name(void *ctx, const char *name)
 }
 
 static void
-scan_dir(struct drain *d, const char *dir, bool on_disk, uint64_t *waiting)
+scan_dir(struct scan *s, const char *dir, bool on_disk)
 {
-	const struct shm_sys *sys = d->conf.shm_sys;
-	struct scan s = { .d = d, .dir = dir, .on_disk = on_disk,
-	    .first = d->scan_no == 1, .waiting = waiting };
+	const struct shm_sys *sys = s->d->conf.shm_sys;
+	int r;
 
-	if (dir[0] != '\0')
-		(void)sys->list(sys->arg, dir, on_name, &s);
+	s->dir = dir;
+	s->on_disk = on_disk;
+	r = dir[0] != '\0' ? sys->list(sys->arg, dir, on_name, s) : 0;
+	if (r == -EMFILE || r == -ENFILE)
+		s->error = r;
+}
+
+/* New lanes cannot be opened, or can again: told once. */
+static void
+tell_files(struct drain *d, int error)
+{
+	if (d->no_files == (error < 0))
+		return;
+	d->no_files = error < 0;
+	if (error < 0)
+		drain_note(d, LOG_WARN, "no new lane under '%s' can be opened: "
+		    "%s; what is in them waits; %s", d->ring_dir,
+		    strerror(-error), disk_remedy(error));
+	else
+		drain_note(d, LOG_INFO, "new lanes under '%s' are opened again",
+		    d->ring_dir);
 }
 
 /* Its name is gone while its process may live: it must make a new one. */
@@ -575,15 +615,17 @@ ringdir_scan(struct drain *d)
 void
 ringdir_scan_now(struct drain *d)
 {
-	uint64_t waiting = 0;
+	struct scan s = { .d = d, .first = d->scan_no == 0 };
 
 	d->scan_due = false;
 	d->scanned_ns = drain_now(d);
 	d->scan_no++;
-	scan_dir(d, d->ring_dir, false, &waiting);
-	scan_dir(d, d->disk_dir, true, &waiting);
-	ctr_set(&d->env->ctr, CTR_lane_waiting, waiting);
-	forget_bad(d);
+	scan_dir(&s, d->ring_dir, false);
+	scan_dir(&s, d->disk_dir, true);
+	ctr_set(&d->env->ctr, CTR_lane_waiting, s.waiting);
+	tell_files(d, s.error);
+	if (s.error == 0)
+		forget_bad(d);
 	miss_lanes(d);
 	burial_look(d);
 }
