@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/must.h"
+#include "base/remedy.h"
 #include "drain/drain.h"
 #include "forward/mp.h"
 #include "hop/port.h"
@@ -314,9 +315,10 @@ queue_opened(void *arg, int res)
 	if (res < 0) {
 		role_fail(&a->role, res, "cannot open", a->spill_dir,
 		    res == -EBUSY ? "another agent uses it" :
-		    "it must be writable, on a disk with room");
+		    disk_remedy(res));
 		return;
 	}
+	role_unread(&a->role, a->queue, a->spill_dir);
 	r = identity_of(a, &identity);
 	if (r < 0) {
 		role_fail(&a->role, r, "cannot use",
@@ -338,7 +340,7 @@ open_spill(void *arg)
 	struct agent *a = arg;
 	struct role *r = &a->role;
 	struct queue_conf qc = { .dir = a->spill_dir,
-	    .bytes_max = conf_num(r->conf, KEY_agent_queue_max),
+	    .bytes_max = role_queue_max(r, KEY_agent_queue_max, &r->space),
 	    .age_max_ns = conf_num(r->conf, KEY_agent_queue_age) * 1000000,
 	    .staging_bytes = 1u << 20,
 	    .notify = on_queue, .notify_arg = a, .trouble = on_trouble };

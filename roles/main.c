@@ -309,6 +309,7 @@ open_signals(struct process *p)
 	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN);	/* RLIMIT_FSIZE: -EFBIG is enough */
 	/* As process 1 of a container it inherits what others leave behind. */
 	signal(SIGCHLD, SIG_IGN);
 	p->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 
 #include "base/must.h"
+#include "base/remedy.h"
 #include "counters/fates.h"
+#include "queue/frame.h"
+#include "queue/queue.h"
 #include "banned.h"
 
 #define TICK_NS	UINT64_C(5000000000)
@@ -40,11 +43,27 @@ role_trouble(struct role *r, const char *dir, int error)
 {
 	if (error < 0)
 		env_log(&r->env, LOG_ERROR, "cannot write the queue under "
-		    "'%s': %s; nothing is taken into it meanwhile", dir,
-		    strerror(-error));
+		    "'%s': %s; nothing is taken into it meanwhile; %s", dir,
+		    strerror(-error), disk_remedy(error));
 	else
 		env_log(&r->env, LOG_INFO, "the queue under '%s' is written "
 		    "again", dir);
+}
+
+void
+role_unread(struct role *r, const struct queue *q, const char *dir)
+{
+	struct queue_unread n = queue_unread(q);
+
+	if (n.version > 0)
+		env_log(&r->env, LOG_WARN, "%u segments under '%s' are of "
+		    "another version than this emplogd reads (%d), and left "
+		    "alone: the emplogd that wrote them delivers them",
+		    n.version, dir, FRAME_VERSION);
+	if (n.failed > 0)
+		env_log(&r->env, LOG_WARN, "%u segments under '%s' cannot be "
+		    "read, and are left alone; see who owns them, and what "
+		    "the kernel says of the disk", n.failed, dir);
 }
 
 void
@@ -111,6 +130,8 @@ got_space(struct op *op)
 	bool bare = r->conf->no_volume;
 	bool fleeting = bare || (op->res == 0 && op->space.fleeting);
 
+	if (op->res == 0)
+		r->space = op->space;
 	ctr_set(&r->env.ctr, CTR_state_fleeting, fleeting);
 	if (fleeting)
 		env_log(&r->env, LOG_WARN, "common.state_dir '%s' is on no "
@@ -138,7 +159,9 @@ made_own_dir(struct op *op)
 		role_fail(r, res, "cannot use", r->dir, res == -EACCES ?
 		    "give common.state_dir to this user; Railway's volumes "
 		    "belong to root: RAILWAY_RUN_UID=0 there" :
-		    "common.state_dir must be a directory this user may write");
+		    res == -ENOTDIR ?
+		    "common.state_dir must be a directory this user may write" :
+		    disk_remedy(res));
 		return;
 	}
 	map_fates(r);
@@ -384,5 +407,7 @@ role_queue_max(const struct role *r, enum conf_key key,
 {
 	uint64_t max = conf_num(r->conf, key);
 
-	return max != 0 ? max : space->total_bytes / 10 * 8;
+	if (max == 0 || (space->total_bytes > 0 && max > space->total_bytes))
+		max = space->total_bytes / 10 * 8;
+	return max;
 }

@@ -16,6 +16,7 @@
 #include "loop/loop.h"
 #include "shm/sys.h"
 
+struct queue;
 struct role;
 
 struct role_kind {
@@ -59,6 +60,7 @@ struct role {
 	char		 sync_path[ROLE_PATH];
 	unsigned	 dirs_left;
 	int		 dir_fd;
+	struct loop_space space;	/* of dir, at start; zero: not known */
 	struct op	 op;
 	struct op	 tick;
 	bool		 is_ready;
@@ -93,10 +95,15 @@ void	 role_fail(struct role *r, int res, const char *what,
 	    const char *subject, const char *remedy);
 /* queue_conf.trouble of the queue in dir: one line at each end of it. */
 void	 role_trouble(struct role *r, const char *dir, int error);
+/* What its open left alone there, a line for each kind. */
+void	 role_unread(struct role *r, const struct queue *q, const char *dir);
 /* dir/leaf, cut never: ROLE_PATH and leaf are bounded (must). */
 void	 role_path(const struct role *r, const char *leaf, char *path,
 	    size_t cap);
-/* 80 % of a file system, or the key's own value when it is not 0. */
+/*
+ * The key's own value; 80 % of the file system when that is 0, or more than
+ * there is.
+ */
 uint64_t role_queue_max(const struct role *r, enum conf_key key,
 	    const struct loop_space *space);
 

@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 
 #include "base/must.h"
+#include "base/remedy.h"
 #include "export/export.h"
 #include "hop/onward.h"
 #include "hop/port.h"
@@ -358,6 +359,8 @@ queue_opened(void *arg, int res)
 
 	s->queue_open = res == 0;
 	if (res == 0)
+		role_unread(s->role, s->queue, s->queue_dir);
+	if (res == 0)
 		r = wire(s);
 	if (r == 0)
 		r = export ? open_export(s) : open_next(s);
@@ -368,7 +371,7 @@ queue_opened(void *arg, int res)
 		    r == -EBUSY ? "another emplogd uses it" :
 		    r == -EINVAL ? "exporter.headers must be name=value, "
 		    "separated by commas" :
-		    "it must be writable, on a disk with room");
+		    disk_remedy(r));
 	else if (!export)
 		open_ports(s);
 }

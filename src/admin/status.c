@@ -17,6 +17,7 @@
 
 #include "admin/admin.h"
 #include "admin/human.h"
+#include "base/remedy.h"
 #include "counters/counters.h"
 #include "banned.h"
 
@@ -117,6 +118,7 @@ look_at_work(struct role *ro, uint64_t now)
 	uint64_t oldest = ctr_get(c, CTR_queue_oldest_ns);
 	uint64_t ends = ctr_get(c, CTR_tls_cert_expires) * NS_PER_S;
 	uint64_t status = ctr_get(c, CTR_export_last_status);
+	int disk = (int)ctr_get(c, CTR_queue_disk_error);
 
 	if (ro->bit == ROLE_AGENT && ctr_get(c, CTR_hop_up) == 0)
 		trouble(ro, "no relay is connected");
@@ -125,9 +127,9 @@ look_at_work(struct role *ro, uint64_t now)
 		    PRIu64, status);
 	if (ctr_get(c, CTR_export_circuit_open) != 0)
 		trouble(ro, "the backend fails: sending is suspended");
-	if (ctr_get(c, CTR_queue_disk_error) != 0)
-		trouble(ro, "the queue's disk takes nothing: %s",
-		    strerror((int)ctr_get(c, CTR_queue_disk_error)));
+	if (disk != 0)
+		trouble(ro, "the queue's disk takes nothing: %s; %s",
+		    strerror(disk), disk_remedy(-disk));
 	if (ends != 0 && ends < now + CERT_NS)
 		trouble(ro, "the TLS certificate ends in %s; put a new one "
 		    "in its place", human_age(ends > now ? ends - now :

@@ -3,5 +3,6 @@
 
 libparts_a_SOURCES += src/base/must.c src/base/must.h src/base/bytes.h \
 	src/base/env.c src/base/env.h src/base/vars.c src/base/vars.h \
+	src/base/remedy.c src/base/remedy.h \
 	src/base/planted.c src/base/planted.h src/base/planted.def \
 	src/base/chunk.h src/banned.h

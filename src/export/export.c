@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "base/remedy.h"
 #include "export/asked.h"
 #include "queue/queue.h"
 #include "banned.h"
@@ -66,13 +67,17 @@ line_durable(void *arg, int res)
 
 	e->sending--;
 	if (res == 0) {
+		if (e->words[0] != '\0')
+			env_log(e->env, LOG_INFO, "'%s' is written again",
+			    e->conf.file_dir);
 		export_say(e, "");
 		slot_accepted(s, 0, "");
 	} else {
 		if (e->words[0] == '\0')
 			env_log(e->env, LOG_ERROR, "cannot write under '%s': "
-			    "%s; records are kept in the queue",
-			    e->conf.file_dir, strerror(-res));
+			    "%s; records are kept in the queue; %s",
+			    e->conf.file_dir, strerror(-res),
+			    disk_remedy(res));
 		export_say(e, strerror(-res));
 		slot_wait(s, FILE_RETRY_NS);
 	}
