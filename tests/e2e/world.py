@@ -23,7 +23,7 @@ import urllib.error
 import urllib.request
 import zlib
 
-BUILD = os.environ.get('BUILD_DIR', 'build')
+BUILD = os.path.abspath(os.environ.get('BUILD_DIR', 'build'))
 EMPLOGD = os.path.join(BUILD, 'emplogd')
 ISSUER = os.path.join(BUILD, 'tests/e2e/issuer')
 CALLER = os.path.join(BUILD, 'tests/e2e/caller')
@@ -104,13 +104,13 @@ class Role:
     def __init__(self, world, roles, sets, state, env=None, under=()):
         self.world, self.roles, self.state = world, roles, state
         self.sets, self.env, self.under = sets, env or {}, list(under)
-        self.options = []
+        self.options, self.binary = [], EMPLOGD
         self.process = None
         self.log_path = os.path.join(world.dir, f'{state}.log')
         self.starts = 0
 
     def arguments(self, *more):
-        args = [EMPLOGD, f'--role={self.roles}', f'--io={self.world.io}']
+        args = [self.binary, f'--role={self.roles}', f'--io={self.world.io}']
         for key, value in self.sets.items():
             args.append(f'--set={key}={value}')
         return self.under + args + self.options + list(more)
@@ -194,6 +194,7 @@ class World:
         self.env = {k: os.environ[k] for k in keep if k in os.environ}
         self.env['EMPLOG_RING_DIR'] = self.ring
         self.roles, self.producers, self.closers = [], [], []
+        self.under = []         # runs producers
         self.numbers = 0
 
     def role(self, roles, state=None, env=None, under=(), **sets):
@@ -274,7 +275,7 @@ class Producer:
         self.number = number
         self.side = os.path.join(world.dir, f'side-{number}')
         self.process = subprocess.Popen(
-            [ISSUER, self.side, str(number), str(burst), str(pause_ms), str(count), str(length)],
+            world.under + [ISSUER, self.side, str(number), str(burst), str(pause_ms), str(count), str(length)],
             env=world.env)
 
     def kill(self):
