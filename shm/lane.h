@@ -61,6 +61,7 @@
 #define LANE_CONTROL_BYTES	65536
 #define LANE_DATA_MIN		(64u << 10)
 #define LANE_DATA_MAX		(4u << 20)
+#define LANE_POSITION_MAX	(UINT64_MAX / 2)	/* none comes so far */
 #define LANE_MARKS		64
 #define LANE_JOBS		64
 #define LANE_ID_LEN		16

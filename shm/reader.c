@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -142,6 +143,20 @@ take_head(struct reader *r, const struct shm_stat *st)
 	return 0;
 }
 
+bool
+reader_head_holds(struct reader *r)
+{
+	const struct lane_head *h = r->base;
+	bool same;
+
+	same = memcmp(h->magic, LANE_MAGIC, sizeof(h->magic)) == 0 &&
+	    h->version == LANE_VERSION && h->data_bytes == r->data_bytes &&
+	    h->control_bytes == LANE_CONTROL_BYTES && h->pid == r->pid &&
+	    h->uid == r->uid && memcmp(h->id, r->id, sizeof(r->id)) == 0;
+	look_for_holes(r);
+	return same && !r->spoiled;
+}
+
 static int
 map_lane(struct reader *r, int fd)
 {
@@ -187,6 +202,17 @@ attach_fd(struct reader *r, int fd)
 		return res;
 	r->alive = res > 0;
 	return 0;
+}
+
+bool
+reader_has_name(const struct reader *r, const char *hex)
+{
+	char text[2 * LANE_ID_LEN + 1];
+	unsigned i;
+
+	for (i = 0; i < LANE_ID_LEN; i++)
+		snprintf(text + 2 * i, 3, "%02x", r->id[i]);
+	return memcmp(text, hex, 2 * LANE_ID_LEN) == 0;
 }
 
 int

@@ -44,6 +44,10 @@ struct reader {
 int	 reader_attach(struct reader *r, const struct shm_sys *sys,
 	    const char *path, bool writable);
 void	 reader_detach(struct reader *r);
+/* Does its head say what it said at attach?  Its process may write there. */
+bool	 reader_head_holds(struct reader *r);
+/* Is hex, 32 digits, the id its head names?  Else both are not one lane. */
+bool	 reader_has_name(const struct reader *r, const char *hex);
 
 /* Does its process hold the lock still?  1, 0 or -errno. Opens the file. */
 int	 reader_alive(struct reader *r);

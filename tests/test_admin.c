@@ -284,7 +284,7 @@ START_TEST(a_disk_that_takes_nothing_is_trouble)
 	ctr_set(&c, CTR_queue_disk_error, ENOSPC);
 	ck_assert_int_eq(RUN("status"), 1);
 	has("  TROUBLE    the queue's disk takes nothing: No space left on "
-	    "device\n");
+	    "device; make room there, or free inodes: df -h, df -i\n");
 }
 END_TEST
 

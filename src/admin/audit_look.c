@@ -8,6 +8,7 @@
 
 #include "admin/audit.h"
 #include "admin/human.h"
+#include "admin/uids.h"
 #include "banned.h"
 
 #define MINUTE_NS	UINT64_C(60000000000)
@@ -94,6 +95,24 @@ lost_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
 	return r;
 }
 
+/* Was it written over by its process?  The agent noted it where it saw. */
+static bool
+is_spoiled(struct audit_look *lk, const uint8_t *id)
+{
+	const struct sites *st = lk->sites;
+	const struct ranges *rs;
+	unsigned i;
+
+	for (i = 0; i < st->n; i++) {
+		if (st->part[i].kind != PART_AGENT || !st->part[i].there)
+			continue;
+		rs = streams_taken(st->part[i].fate[FATE_LOST], id);
+		if (rs != NULL && ranges_has(rs, LANE_POSITION_MAX - 1))
+			return true;
+	}
+	return false;
+}
+
 static bool
 touches(const struct ranges *rs, uint64_t from, uint64_t to)
 {
@@ -145,7 +164,8 @@ lane_hole(struct audit_look *lk, const struct watched *w,
 	    "freed by the agent among bytes it spilled, but they are in "
 	    "neither its spill nor a relay" :
 	    "freed by the agent as acknowledged, but no relay has them";
-	if (w->r.spoiled)	/* what it says of itself is no evidence */
+	/* What it says of itself is no evidence then. */
+	if (w->r.spoiled || is_spoiled(lk, w->r.id))
 		lk->counted_bytes += f.to - f.from;
 	else
 		audit_found(lk, &f);
@@ -188,8 +208,9 @@ audit_at_lane(struct audit_look *lk, struct watched *w)
 int
 audit_at_lanes(struct audit_look *lk)
 {
+	uint8_t id[LANE_ID_LEN];
 	struct watched *w;
-	unsigned i;
+	unsigned i, spoiled = 0;
 	int r = 0;
 
 	if (audit_stations(lk, NULL) == 0) {
@@ -201,10 +222,15 @@ audit_at_lanes(struct audit_look *lk)
 		w = lk->lanes->v[i];
 		if (w->error == 0)
 			r = audit_at_lane(lk, w);
+		else if (uid_stream(w->name, id) && is_spoiled(lk, id))
+			spoiled++;
 		else if (w->error != -EAGAIN)
 			audit_blind(lk, "lane %.8s cannot be read: %s", w->name,
 			    strerror(-w->error));
 	}
+	if (spoiled > 0)
+		audit_note(lk, "%u lanes were written over by their processes, "
+		    "and are no evidence", spoiled);
 	return r;
 }
 

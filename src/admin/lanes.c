@@ -80,6 +80,10 @@ attach(struct lanes *ls, struct watched *w, const char *name)
 
 	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
 	w->error = reader_attach(&w->r, ls->sys, path, false);
+	if (w->error == 0 && !reader_has_name(&w->r, name)) {
+		reader_detach(&w->r);
+		w->error = -EBADMSG;	/* its process wrote over it */
+	}
 }
 
 /* One name of a directory. */

@@ -82,10 +82,8 @@ digit_of(char c)
 }
 
 bool
-uid_parse(const char *text, char end, uint8_t ret_id[STREAM_ID_LEN],
-    uint64_t *ret_pos)
+uid_stream(const char *text, uint8_t ret_id[STREAM_ID_LEN])
 {
-	uint64_t pos = 0;
 	int i, hi, lo;
 
 	for (i = 0; i < STREAM_ID_LEN; i++) {
@@ -95,6 +93,18 @@ uid_parse(const char *text, char end, uint8_t ret_id[STREAM_ID_LEN],
 			return false;
 		ret_id[i] = (uint8_t)(hi << 4 | lo);
 	}
+	return true;
+}
+
+bool
+uid_parse(const char *text, char end, uint8_t ret_id[STREAM_ID_LEN],
+    uint64_t *ret_pos)
+{
+	uint64_t pos = 0;
+	int i;
+
+	if (!uid_stream(text, ret_id))
+		return false;
 	text += 2 * STREAM_ID_LEN;
 	if (*text++ != ':' || *text == end)
 		return false;

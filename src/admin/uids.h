@@ -30,6 +30,8 @@ bool	 uids_has(const struct uids *u, const uint8_t id[STREAM_ID_LEN],
 /* "<32 hex digits>:<position>", ended by end.  False: it is none. */
 bool	 uid_parse(const char *text, char end, uint8_t ret_id[STREAM_ID_LEN],
 	    uint64_t *ret_pos);
+/* The stream alone, whatever is behind it. */
+bool	 uid_stream(const char *text, uint8_t ret_id[STREAM_ID_LEN]);
 /* 2 * STREAM_ID_LEN digits and a NUL. */
 void	 uid_hex(const uint8_t id[STREAM_ID_LEN],
 	    char ret_hex[2 * STREAM_ID_LEN + 1]);

@@ -201,6 +201,9 @@ bury_file(struct drain *d, struct inlane *l)
 		(void)sys->unlink(sys->arg, l->r.path);
 		return;
 	}
+	/* Its process may have written over it, and an audit reads it yet. */
+	inlane_check_head(d, l);
+	reader_set_tail(&l->r, l->tail);
 	memcpy(dead, l->r.path, n + 1);
 	memcpy(dead + n - 5, ".dead", 6);	/* as long as ".lane" */
 	if (sys->rename(sys->arg, l->r.path, dead) < 0) {

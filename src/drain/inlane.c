@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "base/must.h"
+#include "counters/fates.h"
 #include "queue/streams.h"
 #include "banned.h"
 
@@ -35,17 +36,6 @@ held_more(struct drain *d, uint64_t n)
 }
 
 /* ---- attaching ---- */
-
-static bool
-name_fits(const struct reader *r, const char *hex)
-{
-	char text[2 * LANE_ID_LEN + 1];
-	unsigned i;
-
-	for (i = 0; i < LANE_ID_LEN; i++)
-		snprintf(text + 2 * i, 3, "%02x", r->id[i]);
-	return memcmp(text, hex, 2 * LANE_ID_LEN) == 0;
-}
 
 static bool
 id_known(const struct drain *d, const uint8_t *id)
@@ -168,7 +158,7 @@ adopt(struct drain *d, struct inlane *l, const char *hex)
 {
 	const struct shm_sys *sys = d->conf.shm_sys;
 
-	if (!name_fits(&l->r, hex) || id_known(d, l->r.id))
+	if (!reader_has_name(&l->r, hex) || id_known(d, l->r.id))
 		return -EBADMSG;
 	l->lastp = &l->first;
 	l->own = (l->r.flags & LANE_F_AGENT) != 0 &&
@@ -268,8 +258,9 @@ inlane_retire(struct drain *d, struct inlane *l, const char *why)
 	l->state = INLANE_LEAVING;
 	l->until_ns = drain_now(d) + LEAVE_TIME;
 	reader_retire(&l->r);
-	drain_note(d, LOG_WARN, "lane '%s' of pid %u, uid %u is retired: %s",
-	    l->r.path, l->r.pid, l->r.uid, why);
+	if (why != NULL)
+		drain_note(d, LOG_WARN, "lane '%s' of pid %u, uid %u is "
+		    "retired: %s", l->r.path, l->r.pid, l->r.uid, why);
 }
 
 void
@@ -283,13 +274,30 @@ inlane_died(struct drain *d, struct inlane *l)
 		count(d, CTR_lane_died_unclean, 1);
 }
 
+/* What it says of bytes behind these is evidence of nothing. */
+static void
+note_spoiled(struct drain *d, struct inlane *l)
+{
+	l->spoil_told = true;
+	count(d, CTR_lane_spoiled, 1);
+	fates_note(d->env->fates, l->r.id, l->head, LANE_POSITION_MAX,
+	    FATE_LOST, loop_wall(d->env->loop));
+}
+
+/* Nobody has drained it by its head since then: only who reads it is misled. */
+void
+inlane_check_head(struct drain *d, struct inlane *l)
+{
+	if (!l->spoil_told && !reader_head_holds(&l->r))
+		note_spoiled(d, l);
+}
+
 static void
 spoil(struct drain *d, struct inlane *l)
 {
 	if (l->spoil_told)
 		return;
-	l->spoil_told = true;
-	count(d, CTR_lane_spoiled, 1);
+	note_spoiled(d, l);
 	(void)reader_check(&l->r);	/* how much of it is left */
 	inlane_retire(d, l, l->r.intact < l->r.mapped ?
 	    "its file was cut short" : "its head is not to be believed");

@@ -270,6 +270,7 @@ void	 inlane_free(struct drain *d, unsigned i);
 uint32_t inlane_agent_pid(struct drain *d);
 /* Loads head; true when there is something new. */
 bool	 inlane_look(struct drain *d, struct inlane *l);
+/* Its process is to make a new one; why is for an operator, if not NULL. */
 void	 inlane_retire(struct drain *d, struct inlane *l, const char *why);
 void	 inlane_died(struct drain *d, struct inlane *l);
 /* Nothing of it is held any more. */
@@ -279,6 +280,8 @@ inlane_empty(const struct inlane *l)
 	return l->tail == l->head && l->first == NULL;
 }
 
+/* Before its file is left to observers: one written over is noted. */
+void	 inlane_check_head(struct drain *d, struct inlane *l);
 /* The tail or the head moved: how old is the oldest byte? */
 void	 inlane_stamp(struct drain *d, struct inlane *l);
 void	 inlane_held_less(struct drain *d, uint64_t n);

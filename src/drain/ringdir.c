@@ -600,7 +600,9 @@ miss_lanes(struct drain *d)
 		if (r != -ENOENT)
 			continue;
 		l->unlinked = true;
-		inlane_retire(d, l, "its file was unlinked");
+		/* Our own is, when we close it. */
+		inlane_retire(d, l, l->own && !d->own_open ? NULL :
+		    "its file was unlinked");
 	}
 }
 

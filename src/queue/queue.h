@@ -108,6 +108,8 @@ struct queue_unread {
 	unsigned	 version;	/* not this emplogd's */
 };
 struct queue_unread queue_unread(const struct queue *q);
+/* After such an open so many sequences are given to no frame. */
+#define QUEUE_SEQ_LEAP	(UINT64_C(1) << 32)
 /* Writes what is staged and a last commit, then closed(arg). */
 void	 queue_close(struct queue *q, void (*closed)(void *arg), void *arg);
 void	 queue_free(struct queue **q);

@@ -21,7 +21,6 @@
 #include "banned.h"
 
 #define READ_BYTES	(1u << 20)
-#define SEQ_LEAP	(1ull << 32)
 #define PIECES_MAX	256u		/* of one segment; more: kept whole */
 
 static void	 recover_done(struct op *op);
@@ -94,7 +93,7 @@ succeed(struct recover *rec)
 	/* What was not read may have numbers that nobody may have again. */
 	q->unsure = rec->unsure;
 	if (rec->unsure)
-		q->seq += SEQ_LEAP;
+		q->seq += QUEUE_SEQ_LEAP;
 	q->settled = q->seq;
 	if (stream_is_none(q->id))
 		loop_random(q->env->loop, q->id, STREAM_ID_LEN);

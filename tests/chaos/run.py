@@ -13,11 +13,12 @@ sys.path[:0] = [here, os.path.join(here, '../e2e')]
 os.environ.setdefault('AT_ONCE', '2')
 import claims
 import flips
+import ends
 import limits
 import lines
 import stops
 
 if __name__ == '__main__':
-    mine = [m.__name__ for m in (flips, limits, lines, stops)]
+    mine = [m.__name__ for m in (ends, flips, limits, lines, stops)]
     claims.CLAIMS[:] = [c for c in claims.CLAIMS if c[0].__module__ in mine]
     sys.exit(claims.main())
