@@ -172,11 +172,11 @@ on_queue(void *arg)
 }
 
 static void
-on_trouble(void *arg, int error)
+on_trouble(void *arg, enum queue_trouble what, int error)
 {
 	struct agent *a = arg;
 
-	role_trouble(&a->role, a->spill_dir, error);
+	role_trouble(&a->role, a->spill_dir, what, error);
 }
 
 static void

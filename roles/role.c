@@ -12,7 +12,6 @@
 #include "base/remedy.h"
 #include "counters/fates.h"
 #include "queue/frame.h"
-#include "queue/queue.h"
 #include "banned.h"
 
 #define TICK_NS	UINT64_C(5000000000)
@@ -39,9 +38,18 @@ set_state(struct role *r, const char *state)
 }
 
 void
-role_trouble(struct role *r, const char *dir, int error)
+role_trouble(struct role *r, const char *dir, enum queue_trouble what,
+    int error)
 {
-	if (error < 0)
+	if (what == QUEUE_READS && error < 0)
+		env_log(&r->env, LOG_ERROR, "cannot read the queue under "
+		    "'%s': %s; it is tried for up to a minute, then what is "
+		    "there counts as lost; see what the kernel says of the "
+		    "disk: dmesg", dir, strerror(-error));
+	else if (what == QUEUE_READS)
+		env_log(&r->env, LOG_INFO, "reading the queue under '%s' goes "
+		    "on", dir);
+	else if (error < 0)
 		env_log(&r->env, LOG_ERROR, "cannot write the queue under "
 		    "'%s': %s; nothing is taken into it meanwhile; %s", dir,
 		    strerror(-error), disk_remedy(error));

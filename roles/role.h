@@ -14,9 +14,9 @@
 #include "base/env.h"
 #include "config/config.h"
 #include "loop/loop.h"
+#include "queue/queue.h"
 #include "shm/sys.h"
 
-struct queue;
 struct role;
 
 struct role_kind {
@@ -94,7 +94,8 @@ void	 role_done(struct role *r);
 void	 role_fail(struct role *r, int res, const char *what,
 	    const char *subject, const char *remedy);
 /* queue_conf.trouble of the queue in dir: one line at each end of it. */
-void	 role_trouble(struct role *r, const char *dir, int error);
+void	 role_trouble(struct role *r, const char *dir,
+	    enum queue_trouble what, int error);
 /* What its open left alone there, a line for each kind. */
 void	 role_unread(struct role *r, const struct queue *q, const char *dir);
 /* dir/leaf, cut never: ROLE_PATH and leaf are bounded (must). */

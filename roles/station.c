@@ -43,11 +43,11 @@ on_queue(void *arg)
 }
 
 static void
-on_trouble(void *arg, int error)
+on_trouble(void *arg, enum queue_trouble what, int error)
 {
 	struct station *s = arg;
 
-	role_trouble(s->role, s->queue_dir, error);
+	role_trouble(s->role, s->queue_dir, what, error);
 }
 
 /* ---- records by HTTP ---- */

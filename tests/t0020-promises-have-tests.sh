@@ -62,7 +62,7 @@ done <"$tmp/faults"
 	# @claim(...), or a line of the list at the end of lanes.py
 	awk '/^@claim\(/ { on = 1; next }
 		on && /^def / { sub(/^def /, ""); sub(/\(.*/, ""); print }
-		{ on = 0 }' tests/e2e/*.py
+		{ on = 0 }' tests/e2e/*.py tests/chaos/*.py
 	tr -s ' ,()' '\n\n\n\n' <tests/e2e/lanes.py | sort | uniq -c |
 	    awk '$1 > 1 { print $2 }' >"$tmp/added"
 	sed -n 's/^def \([a-z_0-9]*\)(h).*/\1/p' tests/e2e/lanes.py |

@@ -76,10 +76,15 @@ on_close(void *arg)
 
 static int trouble;
 static unsigned troubles;
+static unsigned read_troubles[2];	/* begun, ended */
 
 static void
-on_trouble(void *arg, int error)
+on_trouble(void *arg, enum queue_trouble what, int error)
 {
+	if (what == QUEUE_READS) {
+		read_troubles[error == 0]++;
+		return;
+	}
 	trouble = error;
 	troubles++;
 }
@@ -1637,6 +1642,9 @@ START_TEST(a_block_that_can_be_read_later_is_not_lost)
 		}
 	}
 	ck_assert_int_eq(open_res, 0);
+	/* Each time it was told, and that it goes on. */
+	ck_assert(read_troubles[0] > 0 || _i > 1);
+	ck_assert_uint_eq(read_troubles[1], read_troubles[0]);
 	take_none();
 	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_lost_frames), 0);
 	ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_quarantined_frames), 0);

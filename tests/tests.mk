@@ -48,8 +48,10 @@ EXTRA_DIST += tests/part-sim.sh tests/claim.sh tests/part-install.sh tests/part-
 EXTRA_DIST += tests/part-damage.sh tests/part-start.sh
 EXTRA_DIST += tests/e2e/internet.py tests/e2e/netns.py tests/e2e/proxy.py \
 	tests/part-internet.sh
-EXTRA_DIST += tests/part-chaos.sh tests/chaos/chain.py tests/chaos/lines.py \
-	tests/chaos/run.py tests/chaos/wire.py
+EXTRA_DIST += tests/part-chaos.sh tests/chaos/chain.py tests/chaos/ends.py \
+	tests/chaos/flips.py tests/chaos/limits.py tests/chaos/lines.py \
+	tests/chaos/run.py tests/chaos/small.py tests/chaos/stops.py \
+	tests/chaos/wire.py
 EXTRA_DIST += tests/part-model.sh tests/model/hop.pml tests/model/lane.pml
 EXTRA_DIST += tests/part-pm2.sh tests/e2e/pm2.py
 EXTRA_DIST += tests/part-systemd.sh tests/deploy/root.sh \

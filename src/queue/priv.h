@@ -233,6 +233,7 @@ struct queue {
 	uint64_t	 settled;	/* all below are durable or void */
 	uint64_t	 sick_until;	/* the disk fails: puts are refused */
 	int		 spare_trouble, write_trouble;	/* -errno, 0: none */
+	int		 read_trouble;	/* what a block that is waited for gave */
 	struct ledger	 ledger;	/* put: durable; done, aged: in memory */
 	struct tally	 held;
 	uint64_t	 held_bytes;
@@ -301,8 +302,10 @@ void	 queue_commit_soon(struct queue *q);
 bool	 queue_is_passing_error(int res);
 /* The disk's answer means: no room. */
 bool	 queue_is_full_error(int res);
-/* *which, one of the two troubles, is error from now on; tells a change. */
+/* *which, spare or write trouble, is error from now on; tells a change. */
 void	 queue_trouble(struct queue *q, int *which, int error);
+/* What a read gave: -errno and it is tried again, or 0 and it goes on. */
+void	 queue_read_trouble(struct queue *q, int error);
 char	*queue_path(const struct queue *q, char *path, const char *name);
 
 /* ---- put.c ---- */

@@ -170,7 +170,17 @@ queue_trouble(struct queue *q, int *which, int error)
 	now = any != 0;
 	ctr_set(&q->env->ctr, CTR_queue_disk_error, (uint64_t)-any);
 	if (before != now && q->conf.trouble != NULL)
-		q->conf.trouble(q->conf.notify_arg, any);
+		q->conf.trouble(q->conf.notify_arg, QUEUE_WRITES, any);
+}
+
+void
+queue_read_trouble(struct queue *q, int error)
+{
+	bool before = q->read_trouble != 0;
+
+	q->read_trouble = error;
+	if (before != (error != 0) && q->conf.trouble != NULL)
+		q->conf.trouble(q->conf.notify_arg, QUEUE_READS, error);
 }
 
 /* While somebody waits for room or bytes, they are asked for once a second. */

@@ -55,6 +55,8 @@ struct env;
 struct queue;
 struct streams;
 
+enum queue_trouble { QUEUE_WRITES, QUEUE_READS };
+
 struct queue_conf {
 	const char	*dir;		/* made when absent, 0700 */
 	uint64_t	 bytes_max;	/* all segments; at it puts are refused */
@@ -69,10 +71,12 @@ struct queue_conf {
 	void		(*notify)(void *arg);
 	void		*notify_arg;
 	/*
-	 * The disk is full or fails (-errno), or does no more (0): each once,
-	 * for words to an operator.  May be NULL; calls nothing of queue.h.
+	 * The disk does not take what is written, or does not give what is
+	 * read (-errno), or does again (0): each once, for words to an
+	 * operator.  May be NULL; calls nothing of queue.h.
 	 */
-	void		(*trouble)(void *arg, int error);
+	void		(*trouble)(void *arg, enum queue_trouble what,
+			    int error);
 };
 
 /* One append.  The caller's, from queue_put() to done(). */

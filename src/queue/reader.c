@@ -344,6 +344,8 @@ reader_done(struct op *op)
 	} else {
 		got = feed_got(&r->feed, &r->rd, op->res, FEED_WAITS);
 		later = got == -EAGAIN;
+		if (later || op->res > 0)
+			queue_read_trouble(q, later ? (int)op->res : 0);
 		if (later)
 			r->again_ns = loop_now(q->env->loop) + SECOND_NS;
 		if (got == -ENODATA)

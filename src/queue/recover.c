@@ -329,6 +329,8 @@ read_step(struct recover *rec, int64_t res)
 		return;
 	}
 	r = feed_got(&rec->feed, &rec->rd, res, FEED_WAITS_OPEN);
+	if (r == -EAGAIN || res > 0)
+		queue_read_trouble(rec->q, r == -EAGAIN ? (int)res : 0);
 	if (r == -EAGAIN) {
 		recover_later(rec, R_READ_AGAIN);
 		return;

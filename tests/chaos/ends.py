@@ -5,13 +5,10 @@ import glob
 import hashlib
 import mmap
 import os
-import signal
 import struct
-import time
 
-from chain import Chain, seeded, unharmed
+from chain import Chain, seeded
 from claims import check, claim, equal
-from fleet import relay
 from life import GRACE, SLACK, stop_timed
 from world import free_port, wait_for
 

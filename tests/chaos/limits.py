@@ -49,9 +49,7 @@ def suffers(c, role, begin, end, error, again=None):
     wait_for('its disk says no', lambda: v['queue_disk_error'] == error, 20)
     before = v['queue_put_records']
     issued = c.issued()
-    while c.issued() < issued + 500:
-        if again:
-            again()
+    wait_for('producers go on', lambda: (again and again(), c.issued() >= issued + 500)[1])
     check('it takes no more', again or v['queue_put_records'] == before)
     end()
     wait_for('it writes again', lambda: v['queue_disk_error'] == 0, 20)

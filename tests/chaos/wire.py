@@ -14,12 +14,9 @@ when the other side's process has read all of it: what is sent next does not
 come with it.
 """
 
-import os
 import socket
 import struct
-import sys
 import threading
-import time
 
 from proxy import RST, listener
 from words import unpack
