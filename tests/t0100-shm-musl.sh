@@ -27,7 +27,8 @@ musl-gcc $flags -fPIC -shared -Wl,-z,nodelete \
 # The consumer's side is no part of the library: it comes along.
 # shellcheck disable=SC2086
 musl-gcc $flags -o "$tmp/shared" "$srcdir/tests/shm_round.c" \
-    "$srcdir/shm/reader.c" "$srcdir/shm/guard.c" "$srcdir/shm/sys_os.c" \
+    "$srcdir/shm/reader.c" "$srcdir/shm/reader_said.c" \
+    "$srcdir/shm/guard.c" "$srcdir/shm/sys_os.c" \
     -L"$tmp" -lemplog
 LD_LIBRARY_PATH="$tmp" "$tmp/shared" "$ring/b"
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: ISC
 # drain.mk - what src/drain and the lane reader add to the build
 
-libemplog_parts_a_SOURCES += shm/reader.c shm/guard.c shm/guard.h
+libemplog_parts_a_SOURCES += shm/reader.c shm/reader_inner.h \
+	shm/reader_said.c shm/guard.c shm/guard.h
 libparts_a_SOURCES += src/drain/drain.c src/drain/drain.h \
 	src/drain/inner.h src/drain/ringdir.c src/drain/ringctl.c \
 	src/drain/inlane.c src/drain/whoami.c src/drain/span.c \
