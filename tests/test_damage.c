@@ -113,9 +113,8 @@ START_TEST(any_bit_of_any_head_is_flipped)
 
 	restore();
 	for (i = 0; i < places; i++) {
-		/* All kinds, and so many of the data that it takes seconds. */
-		if (place[i].kind == FRAME_DATA &&
-		    i % (is_full() ? 5 : 50) != 0)
+		/* All kinds, and of the data some. */
+		if (!is_full() && place[i].kind == FRAME_DATA && i % 50 != 0)
 			continue;
 		for (k = 0; k < FRAME_HEAD; k++)
 			for (bit = 0; bit < 8; bit++)
