@@ -90,7 +90,11 @@ def a_relay_without_room_pushes_back_and_loses_nothing(w):
     a = agent(w, r.port)
     producers = [w.producer(burst=25, pause_ms=10, count=40) for _ in range(3)]
     wait_for('the relay is full', lambda: r.counters()['queue_full'] > 0, 20)
-    reply = http(r.http, '/', record(-1), {'Emplog-Ack': 'relay'})
+
+    def refused():      # before, there is what is left of a segment
+        reply = http(r.http, '/', record(-1), {'Emplog-Ack': 'relay'})
+        return reply if reply.status != 200 else None
+    reply = wait_for('HTTP is told', refused)
     equal('HTTP is told', (reply.status, reply.headers['Retry-After']), (503, '1'))
     equal('/health', http(r.http, '/health').status, 503)
     for p in producers:
