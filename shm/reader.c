@@ -331,6 +331,15 @@ reader_tail(const struct reader *r)
 	return tail;
 }
 
+bool
+reader_is_sane(struct reader *r)
+{
+	uint64_t tail = relaxed(&agent(r)->tail), head = published(r);
+
+	return reader_head_holds(r) && tail <= head &&
+	    head - tail <= r->data_bytes && head <= LANE_POSITION_MAX;
+}
+
 uint64_t
 reader_records(const struct reader *r)
 {

@@ -46,6 +46,8 @@ int	 reader_attach(struct reader *r, const struct shm_sys *sys,
 void	 reader_detach(struct reader *r);
 /* Does its head say what it said at attach?  Its process may write there. */
 bool	 reader_head_holds(struct reader *r);
+/* For an observer: and can its positions be? */
+bool	 reader_is_sane(struct reader *r);
 /* Is hex, 32 digits, the id its head names?  Else both are not one lane. */
 bool	 reader_has_name(const struct reader *r, const char *hex);
 

@@ -104,11 +104,24 @@ begin(struct audit_look *lk)
 	lk->counted_bytes = lk->unseen_bytes = 0;
 }
 
-/* The cursors of all lanes before any queue: they are the furthest up. */
+/* Of all lanes before any queue: they are the furthest up. */
+static void
+note_cursors(struct lanes *ls)
+{
+	struct watched *w;
+	unsigned i;
+
+	for (i = 0; i < ls->n; i++) {
+		w = ls->v[i];
+		if (w->error == 0 && !reader_is_sane(&w->r))
+			w->r.spoiled = true;
+		w->pos = w->error == 0 ? reader_tail(&w->r) : 0;
+	}
+}
+
 static int
 audit_once(struct audit_look *lk)
 {
-	unsigned i;
 	int r;
 
 	begin(lk);
@@ -116,9 +129,7 @@ audit_once(struct audit_look *lk)
 	if (r == 0 && lk->lanes->error < 0 && lk->lanes->error != -ENOENT)
 		audit_blind(lk, "'%s' cannot be read: %s", lk->lanes->dir[0],
 		    strerror(-lk->lanes->error));
-	for (i = 0; i < lk->lanes->n; i++)
-		lk->lanes->v[i]->pos = lk->lanes->v[i]->error == 0 ?
-		    reader_tail(&lk->lanes->v[i]->r) : 0;
+	note_cursors(lk->lanes);
 	if (r == 0)
 		r = sites_read(lk->sites, audit_before, audit_frame, lk);
 	lk->elsewhere = !audit_has_relays(lk);

@@ -95,14 +95,22 @@ lost_of(struct audit_look *lk, const uint8_t *id, struct ranges *ret)
 	return r;
 }
 
-/* Was it written over by its process?  The agent noted it where it saw. */
+/*
+ * Was it written over by its process?  Then what it says of itself is no
+ * evidence.  The agent noted it where it saw.
+ */
 static bool
-is_spoiled(struct audit_look *lk, const uint8_t *id)
+is_spoiled(struct audit_look *lk, const struct watched *w)
 {
 	const struct sites *st = lk->sites;
 	const struct ranges *rs;
+	uint8_t id[LANE_ID_LEN];
 	unsigned i;
 
+	if (w->error == 0 && w->r.spoiled)
+		return true;
+	if (!uid_stream(w->name, id))
+		return false;
 	for (i = 0; i < st->n; i++) {
 		if (st->part[i].kind != PART_AGENT || !st->part[i].there)
 			continue;
@@ -164,11 +172,7 @@ lane_hole(struct audit_look *lk, const struct watched *w,
 	    "freed by the agent among bytes it spilled, but they are in "
 	    "neither its spill nor a relay" :
 	    "freed by the agent as acknowledged, but no relay has them";
-	/* What it says of itself is no evidence then. */
-	if (w->r.spoiled || is_spoiled(lk, w->r.id))
-		lk->counted_bytes += f.to - f.from;
-	else
-		audit_found(lk, &f);
+	audit_found(lk, &f);
 }
 
 static int
@@ -208,7 +212,6 @@ audit_at_lane(struct audit_look *lk, struct watched *w)
 int
 audit_at_lanes(struct audit_look *lk)
 {
-	uint8_t id[LANE_ID_LEN];
 	struct watched *w;
 	unsigned i, spoiled = 0;
 	int r = 0;
@@ -220,10 +223,10 @@ audit_at_lanes(struct audit_look *lk)
 	}
 	for (i = 0; i < lk->lanes->n && r == 0; i++) {
 		w = lk->lanes->v[i];
-		if (w->error == 0)
-			r = audit_at_lane(lk, w);
-		else if (uid_stream(w->name, id) && is_spoiled(lk, id))
+		if (is_spoiled(lk, w))
 			spoiled++;
+		else if (w->error == 0)
+			r = audit_at_lane(lk, w);
 		else if (w->error != -EAGAIN)
 			audit_blind(lk, "lane %.8s cannot be read: %s", w->name,
 			    strerror(-w->error));
