@@ -330,7 +330,7 @@ def aged_and_then(w, first, rest, log, n):
     rest()
     wait_for('they are dropped', lambda:
              first.counters()['queue_dropped_age_records'] > 0 and
-             first.counters()['queue_held_records'] == 0)
+             first.counters()['queue_held_records'] == 0, 75)    # a circuit waits for 60 s
 
 
 @claim(part='planted', patient=True)
