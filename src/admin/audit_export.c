@@ -214,7 +214,8 @@ audit_at_exports(struct audit_look *lk)
 	if (buf == NULL)
 		return -ENOMEM;
 	for (i = 0; i < lk->lanes->n; i++)
-		if (lk->lanes->v[i]->error == 0)
+		if (lk->lanes->v[i]->error == 0 &&
+		    !lk->lanes->v[i]->r.spoiled)
 			audit_through_lane(lk, lk->lanes->v[i], buf);
 	free(buf);
 	forgive_bad(lk);

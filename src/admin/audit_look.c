@@ -223,7 +223,8 @@ audit_at_lanes(struct audit_look *lk)
 	}
 	for (i = 0; i < lk->lanes->n && r == 0; i++) {
 		w = lk->lanes->v[i];
-		if (is_spoiled(lk, w))
+		w->r.spoiled = is_spoiled(lk, w);
+		if (w->r.spoiled)
 			spoiled++;
 		else if (w->error == 0)
 			r = audit_at_lane(lk, w);
