@@ -227,6 +227,39 @@ START_TEST(what_is_fresh_goes_beside_what_waited_and_they_become_one)
 }
 END_TEST
 
+/* Else an outage's backlog keeps the disk full of what is long delivered. */
+START_TEST(what_is_delivered_beside_a_backlog_leaves_the_disk)
+{
+	uint64_t bytes;
+	int64_t seq;
+
+	start();
+	give(20, 30000);
+	pass(WAITED);
+	queue_return(q);
+	bytes = count(CTR_queue_bytes);
+	for (seq = 20; seq < 220; seq++) {
+		give(1, 30000);
+		ck_assert_int_eq(take_of(QUEUE_FRESH), seq);
+		queue_commit(q, (uint64_t)seq);
+		pass(300 * MS);
+		ck_assert_uint_le(count(CTR_queue_bytes),
+		    bytes + 4 * (256 << 10));
+	}
+	stop();
+	start();		/* and nothing is missed for that */
+	ck_assert_uint_eq(queue_held_frames(q), 20);
+	ck_assert_uint_eq(count(CTR_queue_lost_frames), 0);
+	for (seq = 0; seq < 20; seq++) {
+		ck_assert_int_eq(take(), seq);
+		queue_commit(q, (uint64_t)seq);
+	}
+	nothing_is_left();
+	pass(1000 * MS);
+	ck_assert_uint_le(count(CTR_queue_segments), 2);
+}
+END_TEST
+
 START_TEST(what_waited_less_than_a_minute_is_no_backlog)
 {
 	start();
@@ -578,6 +611,7 @@ main(void)
 	tcase_add_checked_fixture(t, setup, teardown);
 	tcase_add_test(t,
 	    what_is_fresh_goes_beside_what_waited_and_they_become_one);
+	tcase_add_test(t, what_is_delivered_beside_a_backlog_leaves_the_disk);
 	tcase_add_test(t, what_waited_less_than_a_minute_is_no_backlog);
 	tcase_add_test(t, what_was_old_when_it_came_is_no_backlog);
 	tcase_add_test(t, each_flow_gets_half_of_the_bytes);

@@ -138,16 +138,36 @@ has_newer_checkpoint(const struct segment *seg)
 	return false;
 }
 
+/* No part of a file of which order.c made several. */
+static bool
+is_whole(const struct queue *q, const struct segment *seg)
+{
+	const struct segment *s;
+
+	for (s = q->oldest; s != NULL; s = s->next)
+		if (s != seg && s->number == seg->number)
+			return false;
+	return true;
+}
+
 /*
- * Oldest first; but one that only ever held commits may go out of turn, for
- * the newer checkpoint has them all.
+ * Beside a backlog what is fresh is done first: what was committed in it, or
+ * of it, the newer checkpoint has.  In their order go the parts of a file, as
+ * the last takes it away, and what is damaged: another start may read it.
  */
+static bool
+has_its_turn(const struct queue *q, const struct segment *seg)
+{
+	return seg == q->oldest || !seg->has_data ||
+	    (!seg->rotten && is_whole(q, seg));
+}
+
 static bool
 is_finished(const struct queue *q, const struct segment *seg)
 {
 	return seg->sealed && seg->fd < 0 && seg->live == 0 &&
 	    seg->held.frames == 0 && !reader_is_at(q, seg) &&
-	    (seg == q->oldest || !seg->has_data) && has_newer_checkpoint(seg);
+	    has_its_turn(q, seg) && has_newer_checkpoint(seg);
 }
 
 static void
