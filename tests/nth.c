@@ -39,6 +39,26 @@ static const struct { const char *name; int error; } kinds[NTH_KINDS] = {
 	[NTH_PAIR] = { "pair", -EMFILE },
 	[NTH_SHUTDOWN] = { "shutdown", -ENOTCONN },
 	[NTH_WATCH_OPEN] = { "watch-open", -EMFILE },
+	[SYS_RANDOM] = { "shm random", -ENOSYS },
+	[SYS_OPEN] = { "shm open", -EMFILE },
+	[SYS_CLOSE] = { "shm close", -EIO },
+	[SYS_FSTAT] = { "shm fstat", -EIO },
+	[SYS_LSTAT] = { "shm lstat", -EIO },
+	[SYS_STATFS] = { "shm statfs", -EIO },
+	[SYS_MKDIR] = { "shm mkdir", -ENOSPC },
+	[SYS_MKFIFO] = { "shm mkfifo", -ENOSPC },
+	[SYS_FCHMOD] = { "shm fchmod", -EPERM },
+	[SYS_RESIZE] = { "shm resize", -ENOSPC },
+	[SYS_FALLOCATE] = { "shm fallocate", -ENOSPC },
+	[SYS_PUNCH] = { "shm punch", -EOPNOTSUPP },
+	[SYS_RENAME] = { "shm rename", -ENOSPC },
+	[SYS_UNLINK] = { "shm unlink", -EPERM },
+	[SYS_WRITE] = { "shm write", -ENOSPC },
+	[SYS_READ] = { "shm read", -EIO },
+	[SYS_LOCK] = { "shm lock", -ENOLCK },
+	[SYS_LOCKED] = { "shm locked", -ENOLCK },
+	[SYS_MAP] = { "shm map", -ENOMEM },
+	[SYS_LIST] = { "shm list", -EMFILE },
 };
 
 /* The nth of each loop that has one. */
@@ -63,15 +83,23 @@ nth_kind_name(unsigned kind)
 	    kinds[kind].name : "nothing";
 }
 
+int
+nth_kind_error(unsigned kind)
+{
+	return kinds[kind].error;
+}
+
 bool
 nth_fails(struct nth *n, unsigned kind)
 {
-	bool memory = kind == NTH_MEMORY;
-	uint64_t at = memory ? ++n->allocs : ++n->ops;
+	enum nth_what what = kind == NTH_MEMORY ? NTH_ALLOC :
+	    kind >= SYS_RANDOM ? NTH_SYS : NTH_OP;
+	uint64_t at = what == NTH_ALLOC ? ++n->allocs : what == NTH_SYS ?
+	    ++n->sys : ++n->ops;
 
 	n->calls[kind]++;
-	if (n->lifted || n->what != (memory ? NTH_ALLOC : NTH_OP) ||
-	    at < n->at || (at > n->at && !n->ever))
+	if (n->lifted || n->what != what || at < n->at ||
+	    (at > n->at && !n->ever))
 		return false;
 	if (n->failed++ == 0)
 		n->kind = kind;
@@ -91,8 +119,8 @@ nth_print(const struct nth *n, FILE *to)
 {
 	unsigned k;
 
-	fprintf(to, "memory %" PRIu64 "; operations %" PRIu64 ":", n->allocs,
-	    n->ops);
+	fprintf(to, "memory %" PRIu64 "; calls of shm %" PRIu64 "; operations "
+	    "%" PRIu64 ":", n->allocs, n->sys, n->ops);
 	for (k = 0; k < NTH_KINDS; k++)
 		if (k != NTH_MEMORY && n->calls[k] > 0)
 			fprintf(to, " %s %" PRIu64, nth_kind_name(k),

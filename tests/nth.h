@@ -2,9 +2,9 @@
 /*
  * nth.h - of a process' calls for memory, or of its operations, one fails
  *
- * What:     stands between a struct env and its memory, and between a loop
- *           and its backend; counts the calls; the nth one fails, or it and
- *           all behind it until nth_lift().
+ * What:     stands between a struct env and its memory, between a loop and
+ *           its backend, and between shm/ and its system; counts the calls;
+ *           the nth one fails, or it and all behind it until nth_lift().
  * Used by:  tests/nth_town.c (simulated processes), tests/test_nth_*.c.
  * Never:    fails a timer (a backend is never asked for one), or leaves
  *           behind what a failure would not: a close that fails has closed, a
@@ -26,12 +26,17 @@
 
 #include "base/env.h"
 #include "loop/backend.h"
+#include "shm/sys.h"
 
-/* What may fail: memory, an operation by its kind, and what is no op. */
+/* What may fail: memory, an operation by its kind, what is no op, and calls
+   of shm_sys. */
 enum { NTH_MEMORY = OP_KINDS, NTH_LISTEN, NTH_PAIR, NTH_SHUTDOWN,
-    NTH_WATCH_OPEN, NTH_KINDS };
+    NTH_WATCH_OPEN, SYS_RANDOM, SYS_OPEN, SYS_CLOSE, SYS_FSTAT, SYS_LSTAT,
+    SYS_STATFS, SYS_MKDIR, SYS_MKFIFO, SYS_FCHMOD, SYS_RESIZE, SYS_FALLOCATE,
+    SYS_PUNCH, SYS_RENAME, SYS_UNLINK, SYS_WRITE, SYS_READ, SYS_LOCK,
+    SYS_LOCKED, SYS_MAP, SYS_LIST, NTH_KINDS };
 
-enum nth_what { NTH_NOTHING, NTH_ALLOC, NTH_OP };
+enum nth_what { NTH_NOTHING, NTH_ALLOC, NTH_OP, NTH_SYS };
 
 struct nth {
 	enum nth_what	 what;
@@ -40,7 +45,7 @@ struct nth {
 	bool		 lifted;
 	bool		 loud;		/* says each that fails */
 	uint64_t	 calls[NTH_KINDS];
-	uint64_t	 allocs, ops;	/* of all kinds */
+	uint64_t	 allocs, ops, sys;	/* of all kinds */
 	uint64_t	 failed;
 	unsigned	 kind;		/* of the first that failed */
 	/* the env's own */
@@ -56,11 +61,17 @@ struct nth {
 void	 nth_memory(struct nth *n, struct env *env);
 /* From now on l's operations pass through n; one loop at a time. */
 void	 nth_loop(struct nth *n, struct loop *l);
+/* A system whose calls pass through n; for each process of its own. */
+struct nth_shm { struct shm_sys mine; const struct shm_sys *real; struct nth *n; };
+const struct shm_sys *nth_shm(struct nth_shm *s, struct nth *n,
+	    const struct shm_sys *real);
 /* Nothing fails any more. */
 void	 nth_lift(struct nth *n);
 /* True: this call fails; counts it.  For what goes by other ways. */
 bool	 nth_fails(struct nth *n, unsigned kind);
 const char *nth_kind_name(unsigned kind);
+/* -errno, as the kernel says it. */
+int	 nth_kind_error(unsigned kind);
 /* "memory 120; operations 310: accept 2, …". */
 void	 nth_print(const struct nth *n, FILE *to);
 

@@ -205,6 +205,8 @@ node_start(struct node *n)
 	if (n->nth != NULL)
 		nth_loop(n->nth, sim_loop(n->proc));
 	w = (struct role_world){ sim_loop(n->proc), sim_shm(n->proc), tune, n };
+	if (n->nth != NULL)
+		w.shm_sys = nth_shm(&n->shm, n->nth, w.shm_sys);
 	n->role = role_open(kind_of[n->who], &w, n->conf, opened, n);
 	/* main says that there is not enough memory, and ends. */
 	n->refused |= n->role == NULL;
@@ -373,6 +375,8 @@ open_lane(struct town *t, struct lane *l)
 	if (l->maker == NULL)
 		l->maker = sim_proc_new(t->node[AGENT].host, "maker");
 	c.sys = sim_shm(l->maker);
+	if (t->makers != NULL)
+		c.sys = nth_shm(&l->shm, t->makers, c.sys);
 	if (!l->open)
 		l->open = writer_open(&l->w, &c) == 0;
 	return l->open;
@@ -543,6 +547,7 @@ town_open(struct town *t, const struct town_conf *c, enum who victim,
 	memset(t, 0, sizeof(*t));
 	must(sim_new(&t->sim, 1, &none) == 0);
 	sim_backend(t->sim, backend, t);
+	t->makers = victim == MAKERS ? nth : NULL;
 	for (i = WHO; i-- > 0;) {
 		n = &t->node[i];
 		n->t = t;

@@ -36,7 +36,7 @@
 #define LANES		2
 #define RECORDS		256		/* of a lane, at most */
 
-enum who { AGENT, RELAY, EXPORTER, WHO };
+enum who { AGENT, RELAY, EXPORTER, WHO, MAKERS };
 
 struct town;
 
@@ -45,6 +45,7 @@ struct node {
 	enum who	 who;
 	bool		 used;
 	struct nth	*nth;		/* NULL: nothing fails here */
+	struct nth_shm	 shm;
 	struct sim_host	*host;
 	struct sim_proc	*proc;		/* NULL: it is down */
 	struct role	*role;
@@ -58,6 +59,7 @@ struct node {
 
 struct lane {
 	struct sim_proc	*maker;
+	struct nth_shm	 shm;
 	struct writer	 w;
 	bool		 open;
 	unsigned	 made;
@@ -69,6 +71,7 @@ struct town {
 	struct sim	*sim;
 	struct node	 node[WHO];
 	struct lane	 lane[LANES];
+	struct nth	*makers;	/* what fails them, or NULL */
 	/* What the backend answers to this one; NULL: 200. */
 	int		(*answer)(struct town *t, struct bytes body);
 	unsigned	 posts;		/* answered */

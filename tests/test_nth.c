@@ -8,7 +8,7 @@
  * How:    a scenario of nth_town.h is run with n = 1, 2, ... until a run has
  * no nth call; prints how many calls it makes.
  *
- * usage: test_nth [SCENARIO [memory|op [FIRST [once|ever]]]]
+ * usage: test_nth [SCENARIO [memory|op|shm [FIRST [once|ever]]]]
  */
 
 #include <check.h>
@@ -36,6 +36,7 @@ struct scenario {
 static struct nth nth;
 static const struct scenario *playing;
 static const char *only_what, *only_how;
+static const char *const what_name[] = { "nothing", "memory", "op", "shm" };
 static uint64_t first = 1;
 
 /* ---- what fails, said when it is too late to ask ---- */
@@ -44,7 +45,7 @@ static void
 tell_where(FILE *to)
 {
 	fprintf(to, "%s: %s %" PRIu64 " %s (%s failed, %" PRIu64 " times): ",
-	    playing->name, nth.what == NTH_ALLOC ? "memory" : "op", nth.at,
+	    playing->name, what_name[nth.what], nth.at,
 	    nth.ever ? "ever" : "once", nth_kind_name(nth.kind), nth.failed);
 }
 
@@ -58,7 +59,7 @@ nth_wrong(const char *fmt, ...)
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
 	fprintf(stderr, "\nrun it again: test_nth %s %s %" PRIu64 " %s\n",
-	    playing->name, nth.what == NTH_ALLOC ? "memory" : "op", nth.at,
+	    playing->name, what_name[nth.what], nth.at,
 	    nth.ever ? "ever" : "once");
 	_exit(1);
 }
@@ -94,6 +95,23 @@ play_agent(struct town *t, struct nth *n)
 	town_run(t, 500 * MS);
 	town_make(t, 0, 4, 100);
 	town_run(t, 500 * MS);
+	nth_lift(n);
+	town_settle(t);
+}
+
+/* Each with lanes, one after the other; what a lane has taken arrives. */
+static void
+play_makers(struct town *t, struct nth *n)
+{
+	unsigned i;
+
+	town_run(t, 100 * MS);
+	for (i = 0; i < 16; i++) {
+		town_make(t, i % 2, 4, i < 8 ? 100 : 2000);
+		town_run(t, 200 * MS);
+		if (i % 3 == 2)
+			town_kill_maker(t, i % 2);
+	}
 	nth_lift(n);
 	town_settle(t);
 }
@@ -279,9 +297,8 @@ play_apart(const struct town_conf *c, enum nth_what what, uint64_t at,
 static bool
 wanted(enum nth_what what, bool ever)
 {
-	return (only_what == NULL || (what == NTH_ALLOC) ==
-	    (strcmp(only_what, "memory") == 0)) && (only_how == NULL ||
-	    ever == (strcmp(only_how, "ever") == 0));
+	return (only_what == NULL || strcmp(only_what, what_name[what]) == 0) &&
+	    (only_how == NULL || ever == (strcmp(only_how, "ever") == 0));
 }
 
 static void
@@ -295,7 +312,8 @@ each_n(const struct town_conf *c, enum nth_what what, bool ever)
 	while (nth.failed > 0 && only_how == NULL);
 	printf("%s: each %s fails %s: %" PRIu64 " runs, %" PRIu64 " calls "
 	    "failed, %" PRIu64 " starts were refused\n", playing->name,
-	    what == NTH_ALLOC ? "allocation" : "operation",
+	    what == NTH_ALLOC ? "allocation" : what == NTH_OP ? "operation" :
+	    "call of shm",
 	    ever ? "for ever" : "once", sums.runs, sums.failed, sums.refused);
 	fflush(stdout);
 	ck_assert_uint_eq(sums.wrong, 0);
@@ -306,7 +324,7 @@ play_all(const struct scenario *s)
 {
 	struct sums sums = { 0 };
 	struct town_conf c;
-	unsigned i;
+	unsigned i, ever;
 
 	playing = s;
 	signal(SIGABRT, on_abort);
@@ -316,10 +334,11 @@ play_all(const struct scenario *s)
 	nth_print(&nth, stdout);
 	printf("\n");
 	fflush(stdout);
-	ck_assert_uint_ge(nth.allocs + nth.ops, 200);
-	for (i = 0; i < 4; i++)
-		if (wanted(i < 2 ? NTH_ALLOC : NTH_OP, i % 2 == 1))
-			each_n(&c, i < 2 ? NTH_ALLOC : NTH_OP, i % 2 == 1);
+	ck_assert_uint_ge(nth.allocs + nth.ops + nth.sys, 200);
+	for (i = NTH_ALLOC; i <= NTH_SYS; i++)
+		for (ever = 0; ever < 2; ever++)
+			if (wanted(i, ever == 1))
+				each_n(&c, i, ever == 1);
 	for (i = 0; i < WHO; i++)
 		conf_free(&c.of[i]);
 }
@@ -329,6 +348,8 @@ play_all(const struct scenario *s)
 static const struct scenario scenarios[] = {
 	{ "agent", AGENT, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
 	    [RELAY] = { LISTEN, URL } }, play_agent, NULL },
+	{ "makers", MAKERS, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
+	    [RELAY] = { LISTEN, URL } }, play_makers, NULL },
 	{ "relay", RELAY, { [AGENT] = { "agent.relay=127.0.0.1:24224" },
 	    [RELAY] = { LISTEN, "relay.next=127.0.0.1:24225" },
 	    [EXPORTER] = { "exporter.listen=127.0.0.1:24225", URL } },

@@ -113,7 +113,7 @@ tests_fuzz_fuzz_walk_LDADD = $(PARTS_LIBS)
 check_PROGRAMS += tests/test_nth
 TESTS += tests/test_nth
 tests_test_nth_SOURCES = tests/test_nth.c tests/nth.c tests/nth.h \
-	tests/nth_town.c tests/nth_town.h
+	tests/nth_shm.c tests/nth_town.c tests/nth_town.h
 tests_test_nth_CPPFLAGS = $(AM_CPPFLAGS) $(CHECK_CFLAGS) -I$(srcdir)/tests
 tests_test_nth_LDADD = libsim.a $(TEST_LIBS)
 

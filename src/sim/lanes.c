@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include <sys/stat.h>
 
 #include "base/must.h"
@@ -311,6 +312,18 @@ lanes_list(void *arg, const char *path, void (*name)(void *ctx,
 	return 0;
 }
 
+static int
+lanes_read(void *arg, int fd, void *at, size_t n)
+{
+	struct sim_proc *p = arg;
+	ssize_t r;
+
+	if (p->fd[fd].node->memfd < 0)
+		return -ENODEV;
+	r = pread(p->fd[fd].node->memfd, at, n, 0);
+	return r < 0 ? -errno : (int)r;
+}
+
 static uint32_t
 lanes_uid(void *arg)
 {
@@ -344,6 +357,7 @@ lanes_init(struct sim_proc *p)
 		.fallocate = lanes_fallocate,
 		.punch = lanes_punch, .rename = lanes_rename,
 		.unlink = lanes_unlink, .write = lanes_write,
+		.read = lanes_read,
 		.lock = lanes_lock, .locked = lanes_locked,
 		.map = lanes_map, .unmap = lanes_unmap, .drop = lanes_drop,
 		.list = lanes_list, .uid = lanes_uid,
