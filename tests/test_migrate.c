@@ -366,6 +366,10 @@ static const struct row fluentd_rows[] = {
 	    "<source>\n @type forward\n port 8888\n</source>\n<source>\n"
 	    " @type http\n port 8888\n</source>\n", { "had the same port" },
 	    NULL },
+	{ "also where a variable has it as its default",
+	    "<source>\n @type forward\n port 8888\n</source>\n<source>\n"
+	    " @type http\n port ${P:-8888}\n</source>\n",
+	    { "had the same port" }, NULL },
 	{ "without_source is told",
 	    "<system>\n without_source\n</system>\n", { "nothing ever came" },
 	    NULL },

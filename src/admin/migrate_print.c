@@ -23,6 +23,40 @@ note_of(enum conf_key key)
 	}
 }
 
+/* What a start makes of it where no variable is set: ${NAME:-default}. */
+static void
+with_defaults(const char *value, char ret[MIGRATE_TEXT])
+{
+	const char *p = value, *mid, *end;
+	size_t n = 0;
+
+	while (*p != '\0' && n < MIGRATE_TEXT - 1) {
+		end = strncmp(p, "${", 2) == 0 ? strchr(p, '}') : NULL;
+		mid = end == NULL ? NULL : strstr(p, ":-");
+		if (mid == NULL || mid > end) {
+			ret[n++] = *p++;
+			continue;
+		}
+		for (p = mid + 2; p < end && n < MIGRATE_TEXT - 1;)
+			ret[n++] = *p++;
+		p = end + 1;
+	}
+	ret[n] = '\0';
+}
+
+static bool
+same_port(const char *a, const char *b)
+{
+	char x[MIGRATE_TEXT], y[MIGRATE_TEXT];
+	const char *at, *to;
+
+	with_defaults(a, x);
+	with_defaults(b, y);
+	at = strrchr(x, ':');
+	to = strrchr(y, ':');
+	return at != NULL && to != NULL && strcmp(at, to) == 0;
+}
+
 /* One port is not taken twice, as it was on two hosts. */
 static void
 apart(struct migrate *m)
@@ -36,8 +70,7 @@ apart(struct migrate *m)
 		for (j = i + 1; j < 3; j++) {
 			a = m->value[keys[i]];
 			b = m->value[keys[j]];
-			if (*a == '\0' || *b == '\0' ||
-			    strcmp(strrchr(a, ':'), strrchr(b, ':')) != 0)
+			if (*a == '\0' || *b == '\0' || !same_port(a, b))
 				continue;
 			fprintf(m->hints, "# %s and %s had the same port: "
 			    "%s is left out; on two hosts give each its "

@@ -20,7 +20,7 @@
 
 #define LISTEN_BACKLOG	4096	/* the kernel takes net.core.somaxconn of it */
 #define DEFER_S		10	/* then a silent one is accepted too */
-#define LISTEN_TRIES	50	/* half a second in all */
+#define LISTEN_TRIES	200	/* two seconds in all */
 #define LISTEN_NAP_NS	10000000L
 #define SILENT_MS	45000	/* above the patience of a hop's sender */
 #define SMALLEST_PAGE	4096u	/* every page size is a multiple of it */
