@@ -189,10 +189,10 @@ def over_tls_a_flip_costs_the_connection_and_nothing_else(w):
     plan = Anywhere(300000)
     c = Chain(w, plan, length=1000, raw=True, scheme=over.scheme, agent_sets=over.sets,
               **over.sets)
-    c.load(2, burst=10, pause_ms=5)
+    c.load(2, burst=10, pause_ms=10)
     wait_for('fifteen flips', lambda: plan.flips >= 15, 30)
     plan.may = False
-    n = c.verdict()
+    n = c.verdict(refused=None)         # while it is connected anew lanes may be full
     v = c.agent.counters().read()
     check(f'connections lost: {v["hop_failures"]}', v['hop_failures'] >= plan.flips - 1)
     equal('lines about them', c.agent.log_count('lost the relay'), 1)

@@ -49,15 +49,15 @@ def suffers(c, role, begin, end, error, again=None):
     wait_for('its disk says no', lambda: v['queue_disk_error'] == error, 20)
     before = v['queue_put_records']
     issued = c.issued()
-    wait_for('producers go on', lambda: (again and again(), c.issued() >= issued + 500)[1])
-    check('it takes no more', again or v['queue_put_records'] == before)
+    wait_for('producers go on', lambda: (again and again(), c.issued() >= issued + 1500)[1])
+    taken = v['queue_put_records'] - before
+    check(f'it takes no more than its segment had room for: {taken}', again or taken <= 500)
     end()
     wait_for('it writes again', lambda: v['queue_disk_error'] == 0, 20)
     goes_on(c)
     words = os.strerror(error)
-    if not again:
-        says(role, f'cannot write the queue under .*: {words}; ',
-             'the queue under .* is written again')
+    says(role, f'cannot write the queue under .*: {words}; ',
+         'the queue under .* is written again', most=9 if again else 2)
 
 
 def fill_inodes(path):
@@ -261,9 +261,10 @@ def a_ring_without_room_sends_new_producers_to_the_disk_and_harms_none(w):
     w.env.update(EMPLOG_RING_DIR=inside, EMPLOG_CONSOLE='off')
     w.ring = small.seen('ring')
     c = Chain(w, length=1000, agent_sets={'common__ring_dir': inside, 'under': small.under})
-    none, = c.load(1, burst=5, pause_ms=10)
+    c.load(1, burst=5, pause_ms=10)
+    goes_on(c)
     late, = c.load(1, burst=5, pause_ms=10)
-    wait_for('there is room for one', lambda: came(c) > 0 and late.sets()[2] > 50)
+    wait_for('there is room for one', lambda: late.sets()[2] > 50)
     w.env['EMPLOGD_COMMON_STATE_DIR'] = c.agent.place()
     fill(small.seen('filler'))
     on_disk = c.load(8, burst=5, pause_ms=10)

@@ -110,7 +110,7 @@ def a_connection_may_end_inside_of_a_message_and_of_an_answer(w):
     total = len(plan.left)
     c = Chain(w, plan, length=1000)
     c.load(2, burst=5, pause_ms=5)
-    wait_for('all cuts', lambda: not plan.left, 30)
+    wait_for('all cuts', lambda: not plan.left, 60)
     n = c.verdict()
     wait_for('the last connection', lambda: len(c.wire.lines) == total + 1 and
              c.agent.counters()['hop_connects'] == total + 1)
@@ -251,7 +251,7 @@ def a_line_that_stalls_inside_of_a_message_or_an_answer_is_borne(w):
     plan = Stalls()
     c = Chain(w, plan, length=1000)
     c.load(2, burst=5, pause_ms=10)
-    wait_for('all stalls', lambda: min(plan.seen.values()) > 60)
+    wait_for('all stalls', lambda: min(plan.seen.values()) > 60, 40)
     c.verdict()
     equal('connections', len(c.wire.lines), 1)
     equal('sent again', c.agent.counters()['hop_resent_chunks'], 0)
