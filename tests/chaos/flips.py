@@ -22,7 +22,10 @@ def numbers(m):
     """(p, n) of each record in a message."""
     out = []
     for found in re.finditer(rb'\xa1p', m.body):
-        p, at = unpack(m.body, found.end())
+        try:
+            p, at = unpack(m.body, found.end())
+        except (EOFError, ValueError):      # two bytes of a time that look so
+            continue
         if m.body[at:at + 2] == b'\xa1n':
             out.append((p, unpack(m.body, at + 2)[0]))
     return out
