@@ -26,6 +26,7 @@
 #include "counters/counters.h"
 #include "forward/mp.h"
 #include "lane_kit.h"
+#include "shm/sys.h"
 
 #define SECOND	UINT64_C(1000000000)
 
@@ -443,6 +444,51 @@ START_TEST(ring_shows_living_closed_and_dead)
 	ck_assert_int_eq(rename(other.path, to), 0);
 	ck_assert_int_eq(RUN("ring"), 0);
 	has(" dead   ");
+}
+END_TEST
+
+static unsigned renames;		/* of lanes that are just listed */
+static bool then_removed;
+
+/* The agent is done with it between its listing and its opening. */
+static int
+open_late(void *arg, const char *path, int flags, uint32_t mode)
+{
+	size_t n = strlen(path);
+	char to[200];
+
+	if (strcmp(path + n - 5, ".lane") == 0) {
+		snprintf(to, sizeof(to), "%.*s.dead", (int)(n - 5), path);
+		ck_assert_int_eq(rename(path, to), 0);
+		if (then_removed)
+			ck_assert_int_eq(unlink(to), 0);
+		renames++;
+	}
+	return shm_sys_os.open(arg, path, flags, mode);
+}
+
+START_TEST(a_lane_that_is_renamed_while_looked_for_is_found_one_removed_is_none)
+{
+	struct shm_sys sys = shm_sys_os;
+
+	sys.open = open_late;
+	a.sys = &sys;
+	lane_begins(&lane, ring, 1);
+	put(&lane, SECOND, "info", "m", "j", "e");
+	kit_die(&lane);
+	renames = 0;
+	then_removed = false;
+	ck_assert_int_eq(RUN("ring"), 0);
+	has(" dead   ");
+	has(": 1 lanes, ");
+	has_not("cannot be read");
+	lane_begins(&lane, ring, 2);
+	kit_die(&lane);
+	then_removed = true;
+	ck_assert_int_eq(RUN("ring"), 0);
+	has(": 1 lanes, ");
+	has_not("cannot be read");
+	ck_assert_uint_eq(renames, 2);
 }
 END_TEST
 
@@ -959,6 +1005,7 @@ main(void)
 		a_long_wait_is_trouble, a_certificate_that_ends_soon_is_trouble,
 		status_speaks_json,
 		ring_shows_living_closed_and_dead, ring_names_jobs_in_progress,
+		a_lane_that_is_renamed_while_looked_for_is_found_one_removed_is_none,
 		ring_tells_what_is_no_lane, tail_shows_a_record_on_one_line,
 		tail_speaks_json_with_the_lanes_identity,
 		tail_puts_lanes_in_order_of_time, tail_chooses,

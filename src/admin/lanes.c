@@ -74,13 +74,28 @@ find(struct lanes *ls, const char *dir, const char *name)
 }
 
 static void
-attach(struct lanes *ls, struct watched *w, const char *name)
+attach_as(struct lanes *ls, struct watched *w, const char *suffix)
 {
 	char path[300];
 
-	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	snprintf(path, sizeof(path), "%s/%s%s", w->dir, w->name, suffix);
 	w->error = reader_attach(&w->r, ls->sys, path, false);
-	if (w->error == 0 && !reader_has_name(&w->r, name)) {
+}
+
+/*
+ * The agent may rename it, or remove it, between its listing and its opening:
+ * one that is gone by then is none.
+ */
+static void
+attach(struct lanes *ls, struct watched *w)
+{
+	attach_as(ls, w, w->dead_name ? ".dead" : ".lane");
+	if (w->error == -ENOENT && !w->dead_name) {
+		w->dead_name = true;
+		attach_as(ls, w, ".dead");
+	}
+	w->here = w->error != -ENOENT;
+	if (w->error == 0 && !reader_has_name(&w->r, w->name)) {
 		reader_detach(&w->r);
 		w->error = -EBADMSG;	/* its process wrote over it */
 	}
@@ -115,8 +130,8 @@ on_name(void *ctx, const char *name)
 	}
 	w->here = true;
 	w->dead_name = dead;
-	if (w->error == -EAGAIN)
-		attach(sc->ls, w, name);
+	if (w->error == -EAGAIN || w->error == -ENOENT)
+		attach(sc->ls, w);
 }
 
 int
