@@ -83,6 +83,11 @@ class Chain:
             equal('refused by lanes', sum(p.sets()[2] for p in producers), refused)
         return sum(len(r.seen.get(number, ())) for number in ours)
 
+    def refusals_are_counted(self):
+        refused = sum(p.sets()[2] for p in self.w.producers)
+        v = self.agent.counters()
+        wait_for('each refusal is counted', lambda: v['lane_refused'] == refused, 10)
+
     def verdict(self, seconds=30, refused=0, doubles=0, lines=LINES, audited=True):
         self.end_load()
         n = self.all_there(seconds, refused, doubles)
