@@ -1886,6 +1886,36 @@ START_TEST(a_disk_that_fails_is_told_once_and_when_it_works_again)
 }
 END_TEST
 
+START_TEST(a_disk_that_comes_and_goes_fills_no_log)
+{
+	unsigned n = 1, i;
+
+	start();
+	for (i = 0; i < 6; i++) {
+		fileloop_fault(l, (struct fault){ OP_FSYNC,
+		    .times = UINT32_MAX, .res = -EIO });
+		(void)try_put(n++, 100);
+		fileloop_settle(l);
+		ck_assert_int_eq(trouble, -EIO);
+		ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_disk_error), EIO);
+		fileloop_fault(l, (struct fault){ .times = 0 });
+		pass(2100 * MS);
+		ck_assert_int_eq(try_put(n, 100), 0);
+		fileloop_settle(l);
+		ck_assert_int_eq(put_res[n++], 0);
+		ck_assert_uint_eq(ctr_get(&env.ctr, CTR_queue_disk_error), 0);
+	}
+	/* Begun, ended, begun again; the end when it has lasted. */
+	ck_assert_uint_eq(troubles, 3);
+	pass(9000 * MS);
+	ck_assert_int_eq(try_put(n, 100), 0);
+	ck_assert_uint_eq(troubles, 3);
+	pass(1100 * MS);
+	ck_assert_uint_eq(troubles, 4);
+	ck_assert_int_eq(trouble, 0);
+}
+END_TEST
+
 /* A spare stands ready, and cannot get its name. */
 START_TEST(a_directory_that_takes_no_names_is_a_mode_and_ends)
 {
@@ -2317,6 +2347,7 @@ main(void)
 	tcase_add_test(t, a_full_disk_is_a_mode_and_ends);
 	tcase_add_test(t,
 	    a_disk_that_fails_is_told_once_and_when_it_works_again);
+	tcase_add_test(t, a_disk_that_comes_and_goes_fills_no_log);
 	tcase_add_test(t, a_directory_that_takes_no_names_is_a_mode_and_ends);
 	tcase_add_test(t, nobody_probes_a_full_disk_that_nobody_needs);
 	tcase_add_test(t, each_operation_that_fails_once_loses_nothing_done);

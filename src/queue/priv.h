@@ -233,6 +233,9 @@ struct queue {
 	uint64_t	 settled;	/* all below are durable or void */
 	uint64_t	 sick_until;	/* the disk fails: puts are refused */
 	int		 spare_trouble, write_trouble;	/* -errno, 0: none */
+	bool		 told;		/* of one of these, not of its end */
+	bool		 often;		/* soon after the one before */
+	uint64_t	 well_ns;	/* its end was told; 0: none ever */
 	int		 read_trouble;	/* what a block that is waited for gave */
 	struct ledger	 ledger;	/* put: durable; done, aged: in memory */
 	struct tally	 held;
@@ -270,6 +273,7 @@ struct queue {
 	uint64_t	 probe_at;
 	uint64_t	 trim_at;
 	uint64_t	 age_at;
+	uint64_t	 calm_at;	/* the end of a trouble is told */
 
 	int		 open_res;
 	void		(*opened)(void *arg, int res);
@@ -302,7 +306,10 @@ void	 queue_commit_soon(struct queue *q);
 bool	 queue_is_passing_error(int res);
 /* The disk's answer means: no room. */
 bool	 queue_is_full_error(int res);
-/* *which, spare or write trouble, is error from now on; tells a change. */
+/*
+ * *which, spare or write trouble, is error from now on.  Tells when one begins
+ * and ends; of one that comes and goes, the end when it has lasted 10 s.
+ */
 void	 queue_trouble(struct queue *q, int *which, int error);
 /* What a read gave: -errno and it is tried again, or 0 and it goes on. */
 void	 queue_read_trouble(struct queue *q, int error);

@@ -13,6 +13,7 @@
 #define SEGMENT_MIN	(64u << 10)
 #define STAGING_BYTES	(4u << 20)
 #define COMMIT_MS	200u
+#define CALM_NS		(10 * SECOND_NS)
 
 void
 queue_check(const struct queue *q)
@@ -46,13 +47,13 @@ queue_path(const struct queue *q, char *path, const char *name)
 	return path;
 }
 
-/* ---- the timer: the earliest of four deadlines ---- */
+/* ---- the timer: the earliest of five deadlines ---- */
 
 static uint64_t
 earliest(const struct queue *q)
 {
 	const uint64_t at[] = { q->commit_at, q->probe_at, q->trim_at,
-	    q->age_at };
+	    q->age_at, q->calm_at };
 	uint64_t min = UINT64_MAX;
 	size_t i;
 
@@ -119,6 +120,16 @@ probe(struct queue *q, uint64_t now)
 }
 
 static void
+told(struct queue *q, int error)
+{
+	q->told = error != 0;
+	if (error == 0)
+		q->well_ns = loop_now(q->env->loop);
+	if (q->conf.trouble != NULL)
+		q->conf.trouble(q->conf.notify_arg, QUEUE_WRITES, error);
+}
+
+static void
 timer_done(struct op *op)
 {
 	struct queue *q = op->arg;
@@ -132,6 +143,8 @@ timer_done(struct op *op)
 		trim(q);
 	if (due(&q->age_at, now))
 		reader_go(q);
+	if (due(&q->calm_at, now))
+		told(q, 0);
 	if (q->open || q->closing)
 		writer_go(q);
 	queue_gauges(q);
@@ -162,15 +175,25 @@ queue_has_room(const struct queue *q)
 void
 queue_trouble(struct queue *q, int *which, int error)
 {
-	bool before = q->spare_trouble != 0 || q->write_trouble != 0, now;
+	bool before = q->spare_trouble != 0 || q->write_trouble != 0;
+	uint64_t now = loop_now(q->env->loop);
 	int any;
 
 	*which = error;
 	any = q->write_trouble != 0 ? q->write_trouble : q->spare_trouble;
-	now = any != 0;
 	ctr_set(&q->env->ctr, CTR_queue_disk_error, (uint64_t)-any);
-	if (before != now && q->conf.trouble != NULL)
-		q->conf.trouble(q->conf.notify_arg, QUEUE_WRITES, any);
+	if (before == (any != 0))
+		return;
+	q->calm_at = 0;
+	if (any != 0 && !q->told) {
+		q->often = q->well_ns != 0 && now - q->well_ns < CALM_NS;
+		told(q, any);
+	} else if (any == 0 && q->often) {
+		q->calm_at = now + CALM_NS;
+		queue_timer(q);
+	} else if (any == 0) {
+		told(q, 0);
+	}
 }
 
 void
@@ -373,6 +396,7 @@ queue_close(struct queue *q, void (*closed)(void *arg), void *arg)
 	q->closed_arg = arg;
 	q->commit_due = q->fresh.n > 0;
 	q->commit_at = q->probe_at = q->trim_at = q->age_at = 0;
+	q->calm_at = 0;
 	queue_kick(q);
 }
 

@@ -73,7 +73,8 @@ struct queue_conf {
 	/*
 	 * The disk does not take what is written, or does not give what is
 	 * read (-errno), or does again (0): each once, for words to an
-	 * operator.  May be NULL; calls nothing of queue.h.
+	 * operator; of a disk that comes and goes not each time.  May be
+	 * NULL; calls nothing of queue.h.
 	 */
 	void		(*trouble)(void *arg, enum queue_trouble what,
 			    int error);
