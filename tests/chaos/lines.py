@@ -112,7 +112,6 @@ def a_connection_may_end_inside_of_a_message_and_of_an_answer(w):
     c.load(2, burst=5, pause_ms=5)
     wait_for('all cuts', lambda: not plan.left, 60)
     n = c.verdict(refused=None)     # a disk may be slower than they log
-    c.refusals_are_counted()
     wait_for('the last connection', lambda: len(c.wire.lines) == total + 1 and
              c.agent.counters()['hop_connects'] == total + 1)
     v = c.agent.counters().read()
