@@ -5,7 +5,7 @@
  * What:     the directories of lanes (the ring, and state_dir/ring), each
  *           lane mapped read-only once, followed when it is renamed to .dead,
  *           let go when its file is gone.
- * Used by:  ring.c, tail.c.
+ * Used by:  ring.c, tail.c, trace.c, audit.c.
  * Bounds:   LANES_MAX lanes; more are counted and not shown.
  */
 #ifndef EMPLOG_LANES_H
