@@ -454,6 +454,66 @@ START_TEST(a_page_that_vanished_is_a_fault_and_what_lies_before_it_goes)
 }
 END_TEST
 
+/* Takes n raw bytes off the server's end, so whole TLS records. */
+static void
+take_raw(size_t n)
+{
+	char buf[1024];
+	size_t got = 0;
+	ssize_t r;
+
+	while (got < n) {
+		r = recv(fd[0], buf, sizeof(buf), MSG_DONTWAIT);
+		ck_assert(r > 0 || (r < 0 && errno == EAGAIN));
+		got += r > 0 ? (size_t)r : 0;
+		loop_turn(l, false);
+	}
+}
+
+START_TEST(what_a_peer_took_before_it_was_lost_counts_as_sent)
+{
+	enum { RECORD = 16 << 10 };	/* the longest TLS has */
+	static uint8_t lots[2 * RECORD];
+	struct iovec v = { lots, sizeof(lots) };
+	const struct sockaddr nobody = { .sa_family = AF_UNSPEC };
+	struct tap s, r;
+	int little = 4096, i;
+	char c;
+
+	both();
+	connect_as("relay.test");
+	tap_init(&s);
+	tap_init(&r);
+	ck_assert_int_eq(setsockopt(fd[0], SOL_SOCKET, SO_RCVBUF, &little,
+	    sizeof(little)), 0);
+	ck_assert_int_eq(setsockopt(fd[1], SOL_SOCKET, SO_SNDBUF, &little,
+	    sizeof(little)), 0);
+	/* buffers that the kernel made before are used up first */
+	for (i = 0; i < 4; i++) {
+		loop_send(l, &s.op, fd[1], &v, 1);
+		take_raw(sizeof(lots));
+		if (s.n == 0)
+			await(&s);
+		s.n = 0;
+	}
+	loop_recv(l, &r.op, fd[1], &c, 1);
+	loop_send(l, &s.op, fd[1], &v, 1);
+	take_raw(RECORD + 1000);
+	ck_assert_uint_eq(s.n, 0);
+	ck_assert_int_eq(connect(fd[0], &nobody, sizeof(nobody)), 0);
+	if (r.n == 0)
+		await(&r);
+	ck_assert_int_eq(r.res, -ECONNRESET);
+	if (s.n == 0)
+		await(&s);
+	ck_assert_int_ge(s.res, RECORD);
+	loop_send(l, &s.op, fd[1], &v, 1);
+	ck_assert_int_eq(await(&s), -ECONNRESET);
+	close_both();
+	finish();
+}
+END_TEST
+
 /* ---- files ---- */
 
 START_TEST(bad_files_are_told_by_name)
@@ -553,6 +613,8 @@ tls_tests(TCase *tc)
 	    a_peer_that_reads_nothing_does_not_hold_up_a_close);
 	tcase_add_test(tc,
 	    a_page_that_vanished_is_a_fault_and_what_lies_before_it_goes);
+	tcase_add_test(tc,
+	    what_a_peer_took_before_it_was_lost_counts_as_sent);
 	tcase_add_test(tc, bad_files_are_told_by_name);
 	tcase_add_test(tc,
 	    a_renewed_certificate_is_used_and_a_bad_one_is_not);

@@ -265,13 +265,26 @@ flush(struct tls_conn *c)
 	loop_send(c->l, &c->out, c->fd, &c->out_iov, 1);
 }
 
+/*
+ * What was encrypted counts as sent, as what lies in a socket's buffer does:
+ * the peer may have it, also where this op ends early.
+ */
+static void
+end_send(struct tls_conn *c, int err)
+{
+	int64_t res = c->taken > 0 ? (int64_t)c->taken : err;
+
+	c->taken = 0;
+	end(c, &c->send, res);
+}
+
 static void
 send_on(struct tls_conn *c)
 {
 	if (c->taken == 0 && !c->over && all_out(c))
 		encrypt(c);
 	if (c->send != NULL && c->over)
-		end(c, &c->send, c->err);
+		end_send(c, c->err);
 }
 
 /* ---- everything that may go on goes on ---- */
@@ -294,10 +307,8 @@ pump(struct tls_conn *c)
 	if (c->send != NULL)
 		send_on(c);
 	flush(c);
-	if (c->send != NULL && c->taken > 0 && all_out(c)) {
-		end(c, &c->send, (int64_t)c->taken);
-		c->taken = 0;
-	}
+	if (c->send != NULL && c->taken > 0 && all_out(c))
+		end_send(c, 0);
 	read_in(c);
 	settle(c);
 }
@@ -422,10 +433,7 @@ layer_cancel(struct fd_layer *layer, struct op *op)
 	} else if (op == c->recv) {
 		end(c, &c->recv, -ECANCELED);
 	} else if (op == c->send) {
-		/* What was encrypted goes out: it counts as sent. */
-		end(c, &c->send, c->taken > 0 ? (int64_t)c->taken :
-		    -ECANCELED);
-		c->taken = 0;
+		end_send(c, -ECANCELED);
 	}
 	/* else a close: it ends soon by itself */
 	settle(c);

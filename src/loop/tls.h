@@ -20,9 +20,11 @@
  *   on being used.
  *
  * Invariants
- *   1. A send completes when its bytes are with the kernel, as without TLS;
- *      what it was given is copied once, at once, and a page that has
- *      vanished is -EFAULT as there.
+ *   1. A send completes when its bytes are with the kernel, as without TLS.
+ *      Where it is cancelled or the connection lost before, those already
+ *      encrypted count as sent: some may be with the peer.  What it was given
+ *      is copied once, at once, and a page that has vanished is -EFAULT as
+ *      there.
  *   2. Memory per descriptor is fixed: TLS_IN_BYTES, TLS_OUT_BYTES and what
  *      OpenSSL keeps for a connection.
  *   3. Nothing is read before it is verified; a failed handshake closes
