@@ -289,6 +289,21 @@ START_TEST(a_disk_that_takes_nothing_is_trouble)
 }
 END_TEST
 
+START_TEST(an_export_that_can_write_nothing_is_trouble)
+{
+	role_begins("relay");
+	ctr_set(&c, CTR_export_file_error, EROFS);
+	ck_assert_int_eq(RUN("status"), 1);
+	has("  TROUBLE    the local export's disk takes nothing: Read-only "
+	    "file system; mount it writable\n");
+	ctr_set(&c, CTR_export_file_error, 0);
+	ctr_set(&c, CTR_export_dead_error, ENOSPC);
+	ck_assert_int_eq(RUN("status"), 1);
+	has("  TROUBLE    dead letters cannot be kept: No space left on "
+	    "device; make room: emplogd dlq replay or drop, or see df -h\n");
+}
+END_TEST
+
 START_TEST(a_relay_that_exports_tells_both)
 {
 	role_begins("relay");
@@ -1000,6 +1015,7 @@ main(void)
 		a_configured_role_that_never_ran_is_trouble,
 		drops_are_told_by_reason, an_exporter_tells_the_last_answer,
 		a_disk_that_takes_nothing_is_trouble,
+		an_export_that_can_write_nothing_is_trouble,
 		a_relay_that_exports_tells_both,
 		a_backlog_is_told_while_fresh_records_go_beside_it,
 		a_long_wait_is_trouble, a_certificate_that_ends_soon_is_trouble,

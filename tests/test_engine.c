@@ -251,9 +251,13 @@ START_TEST(a_letter_the_disk_does_not_take_is_told_and_kept_later)
 	pass(30 * S);
 	ck_assert_uint_eq(count(CTR_export_dead_records), 0);
 	ck_assert_uint_eq(lines_n, 1);
+	ck_assert_uint_eq(count(CTR_export_dead_error), EIO);
+	sought = "dead letters are kept under '/dead' again";
 	sim_calm(sim);
 	pass(10 * S);
 	ck_assert_uint_eq(count(CTR_export_dead_records), 1);
+	ck_assert_uint_eq(lines_n, 2);
+	ck_assert_uint_eq(count(CTR_export_dead_error), 0);
 	give("good", 1);
 	pass(S);
 	ck_assert_uint_eq(count(CTR_export_done_records), 2);

@@ -119,6 +119,8 @@ look_at_work(struct role *ro, uint64_t now)
 	uint64_t ends = ctr_get(c, CTR_tls_cert_expires) * NS_PER_S;
 	uint64_t status = ctr_get(c, CTR_export_last_status);
 	int disk = (int)ctr_get(c, CTR_queue_disk_error);
+	int file = (int)ctr_get(c, CTR_export_file_error);
+	int dead = (int)ctr_get(c, CTR_export_dead_error);
 
 	if (ro->bit == ROLE_AGENT && ctr_get(c, CTR_hop_up) == 0)
 		trouble(ro, "no relay is connected");
@@ -130,6 +132,12 @@ look_at_work(struct role *ro, uint64_t now)
 	if (disk != 0)
 		trouble(ro, "the queue's disk takes nothing: %s; %s",
 		    strerror(disk), disk_remedy(-disk));
+	if (file != 0)
+		trouble(ro, "the local export's disk takes nothing: %s; %s",
+		    strerror(file), disk_remedy(-file));
+	if (dead != 0)
+		trouble(ro, "dead letters cannot be kept: %s; %s",
+		    strerror(dead), letters_remedy(-dead));
 	if (ends != 0 && ends < now + CERT_NS)
 		trouble(ro, "the TLS certificate ends in %s; put a new one "
 		    "in its place", human_age(ends > now ? ends - now :

@@ -35,3 +35,10 @@ disk_remedy(int error)
 		return "see what the kernel says of the disk: dmesg";
 	}
 }
+
+const char *
+letters_remedy(int error)
+{
+	return error == -ENOSPC ? "make room: emplogd dlq replay or drop, or "
+	    "see df -h" : disk_remedy(error);
+}

@@ -10,5 +10,7 @@
 
 /* About a file or directory that is to be written; error is -errno. */
 const char	*disk_remedy(int error);
+/* The same where it is the place of the dead letters, which has a size. */
+const char	*letters_remedy(int error);
 
 #endif

@@ -66,6 +66,7 @@ line_durable(void *arg, int res)
 	struct export *e = s->e;
 
 	e->sending--;
+	ctr_set(ctr(e), CTR_export_file_error, (uint64_t)-res);
 	if (res == 0) {
 		if (e->words[0] != '\0')
 			env_log(e->env, LOG_INFO, "'%s' is written again",

@@ -8,6 +8,7 @@
 
 #include "base/must.h"
 #include "base/planted.h"
+#include "base/remedy.h"
 #include "counters/fates.h"
 #include "export/answer.h"
 #include "queue/queue.h"
@@ -191,11 +192,23 @@ not_buried(struct slot *s, int error)
 	uint64_t now = loop_now(e->env->loop);
 
 	slot_wait(s, FILE_RETRY_NS);
+	ctr_set(ctr(e), CTR_export_dead_error, (uint64_t)-error);
 	if (now < e->dead_warn_ns)
 		return;
 	e->dead_warn_ns = now + WARN_NS;
 	env_log(e->env, LOG_ERROR, "cannot keep a dead letter under '%s': %s; "
-	    "its request waits", e->conf.dead_dir, strerror(-error));
+	    "its request waits; %s", e->conf.dead_dir, strerror(-error),
+	    letters_remedy(error));
+}
+
+static void
+buried_again(struct export *e)
+{
+	if (ctr_get(ctr(e), CTR_export_dead_error) == 0)
+		return;
+	ctr_set(ctr(e), CTR_export_dead_error, 0);
+	env_log(e->env, LOG_INFO, "dead letters are kept under '%s' again",
+	    e->conf.dead_dir);
 }
 
 /* The record the current range is, or its frame of bytes. */
@@ -229,6 +242,7 @@ buried(void *arg, int res)
 		export_pump(e);
 		return;
 	}
+	buried_again(e);
 	letter_of(s, &c);
 	fates_note(e->env->fates, c.stream, c.from, c.to, FATE_DEAD,
 	    loop_wall(e->env->loop));

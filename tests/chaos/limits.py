@@ -20,7 +20,7 @@ from chain import Chain, says, unharmed
 from claims import Skipped, check, claim, equal
 from scenes import fill
 from small import Small, SmallRole
-from world import EMPLOGD, exported, free_port, wait_for
+from world import EMPLOGD, Received, exported, free_port, wait_for
 
 
 def small_relay(w, small, **sets):
@@ -99,6 +99,30 @@ def a_relay_without_inodes_takes_no_more_until_it_has_some(w):
             os.unlink(path)
     suffers(c, c.relay, take, free, errno.ENOSPC, again=take)
     c.verdict(refused=None)
+
+
+@claim(epoll=True)
+def a_local_export_without_room_is_told_and_goes_on_when_there_is_some(w):
+    small = Small(w, 'relay/relay/export', 'size=32m')
+    c = Chain(w, under=small.under, relay__queue_max='16m')
+    c.received = Received(small.seen(), c.length)
+    c.load(2, burst=20, pause_ms=20)
+    v = c.relay.counters()
+    goes_on(c)
+    filler = small.seen('filler')
+    fill(filler)
+    wait_for('its disk says no', lambda: v['export_file_error'] == errno.ENOSPC, 20)
+    words = os.strerror(errno.ENOSPC)
+    said = c.relay.verb('status')
+    check(said.stdout, said.returncode == 1 and
+          f"the local export's disk takes nothing: {words}; make room" in said.stdout)
+    before = v['queue_put_records']
+    wait_for('it takes what comes', lambda: v['queue_put_records'] >= before + 500, 20)
+    os.unlink(filler)
+    wait_for('it writes again', lambda: v['export_file_error'] == 0, 20)
+    c.verdict(refused=None)
+    says(c.relay, f"cannot write under '.*export': {words}; records are kept in the queue; ",
+         "'.*export' is written again")
 
 
 def limit(role, what, most):

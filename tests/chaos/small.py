@@ -17,7 +17,7 @@ class Small:
         if os.geteuid() != 0:
             raise Skipped('mounts need root')
         self.mount = os.path.join(w.dir, name)
-        os.mkdir(self.mount)
+        os.makedirs(self.mount)
         self.holder = subprocess.Popen(
             ['unshare', '-m', '--propagation=private', 'sh', '-c',
              f'mount -t tmpfs -o mode=0755,{options} tmpfs "$0" && echo mounted && exec cat',
