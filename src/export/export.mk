@@ -8,7 +8,7 @@ libparts_a_SOURCES += src/export/answer.c src/export/answer.h \
 	src/export/dead.c src/export/dead.h \
 	src/export/letter.c src/export/letter.h \
 	src/export/asked.c src/export/asked.h \
-	src/export/fill.c \
+	src/export/fill.c src/export/send.c \
 	src/export/target.c src/export/target.h \
 	src/export/outcome.c src/export/inner.h \
 	src/export/export.c src/export/export.h

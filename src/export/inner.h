@@ -4,6 +4,7 @@
  *
  *   export.c    what to do now: fill, send, wait, hold, stop
  *   fill.c      what to take: records of the queue, letters asked for
+ *   send.c      how it goes: encoded, to the backend or to a file
  *   outcome.c   what became of it: answers, dead letters, the account
  */
 #ifndef EMPLOG_EXPORT_INNER_H
@@ -128,6 +129,12 @@ uint64_t export_letters_next(const struct export *e, uint64_t now,
 	    bool room);	/* a slot is free */
 /* A letter of this slot was delivered, or is a new one. */
 void	 slot_letter_done(struct slot *s, uint64_t seq);
+
+/* send.c */
+/* NULL, or why there is no way to the backend for bytes of this kind. */
+const char *slot_undeliverable(const struct slot *s);
+/* Encodes the current range and sends it; or it is dealt with, or waits. */
+void	 slot_send(struct slot *s);
 
 /* outcome.c */
 /* The last words of backend, curl or file system. */
