@@ -198,7 +198,7 @@ feed_ingest(struct drain *d)
 static void
 run(struct drain *d)
 {
-	ringdir_scan(d);
+	ringlook(d);
 	look_at_all(d);
 	chores(d);
 	rounds(d);
@@ -424,7 +424,7 @@ drain_start(struct drain *d, char ret_why[DRAIN_WHY])
 	ctr_set(&d->env->ctr, CTR_lane_held_bytes, 0);
 	d->chores_ns = d->traffic_ns = drain_now(d);
 	d->scan_due = true;
-	ringdir_scan(d);
+	ringlook(d);
 	open_books(d, settled);
 	d->state = DRAIN_RUN;
 	ownrec_open(d);
@@ -443,7 +443,7 @@ drain_stop(struct drain *d, void (*done)(void *arg), void *arg)
 	ownrec_close(d);
 	/* Lanes that came a moment ago, our own among them, are spilled too. */
 	if (d->state == DRAIN_RUN)
-		ringdir_scan_now(d);
+		ringlook_now(d);
 	d->state = d->state == DRAIN_RUN ? DRAIN_SPILL : DRAIN_HALT;
 	d->stop_ns = drain_now(d);
 	d->stop_done = done;

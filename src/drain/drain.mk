@@ -5,6 +5,7 @@ libemplog_parts_a_SOURCES += shm/reader.c shm/reader_inner.h \
 	shm/reader_said.c shm/guard.c shm/guard.h
 libparts_a_SOURCES += src/drain/drain.c src/drain/drain.h \
 	src/drain/inner.h src/drain/ringdir.c src/drain/ringctl.c \
+	src/drain/ringlook.c \
 	src/drain/inlane.c src/drain/whoami.c src/drain/span.c \
 	src/drain/backlog.c src/drain/share.c src/drain/burial.c \
 	src/drain/ownrec.c

@@ -3,7 +3,8 @@
  * inner.h - what the files of src/drain share
  *
  *   drain.c     life, the pump (whose turn is it), sleeping and waking
- *   ringdir.c   the ring directory: preparing, looking through, the FIFO
+ *   ringdir.c   the ring directory: preparing, watching, the FIFO
+ *   ringlook.c  what is in it: lanes, what was left behind, garbage
  *   inlane.c    one lane: attaching, positions, what befalls it
  *   whoami.c    its identity and the machine's in one map
  *   span.c      ranges on their way out, and which way
@@ -244,12 +245,16 @@ bool	 ringdir_idle(struct drain *d);
 /* Once a second: listens again where knocks had become too many. */
 void	 ringdir_second(struct drain *d);
 void	 ringdir_close(struct drain *d);
+/* dir/name, or -ENAMETOOLONG. */
+int	 ring_join(char path[PATH_BYTES], const char *dir, const char *name);
+
+/* ---- ringlook.c ---- */
 /*
  * Looks through both directories: new lanes, gone lanes, garbage; when that
  * is due, and not too often.
  */
-void	 ringdir_scan(struct drain *d);
-void	 ringdir_scan_now(struct drain *d);
+void	 ringlook(struct drain *d);
+void	 ringlook_now(struct drain *d);
 
 /* ---- ringctl.c ---- */
 /* Maps ring.ctl, made when absent, where that can be done. */
