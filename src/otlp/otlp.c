@@ -22,23 +22,14 @@
 #include "base/must.h"
 #include "base/planted.h"
 #include "otlp/parts.h"
+#include "otlp/runs.h"
 #include "otlp/write.h"
 
 #include "banned.h"
 
 #define BATCH_MAGIC	0x424c5431u
-#define SLACK		8		/* a tag and a length of up to 4 GiB */
 #define JSON_END	BYTES("]}]}]}")
 #define BATCH_CAP_MIN	256
-#define RL		PB_LEN(1)	/* ExportLogsServiceRequest */
-#define SL		PB_LEN(2)	/* ResourceLogs */
-
-struct run {
-	uint32_t	 resource_at;
-	uint32_t	 resource_n;	/* 0 in all but the first of one */
-	uint32_t	 scope_at, scope_n;
-	uint32_t	 records_at, records_n;		/* n: bytes */
-};
 
 struct otlp_batch {
 	uint32_t	 magic;
@@ -171,7 +162,7 @@ static void
 before_resource(struct otlp_batch *b)
 {
 	if (!is_json(b))
-		(void)pb_room(&b->w, SLACK);
+		(void)pb_room(&b->w, RUN_SLACK);
 	else
 		put(b, b->run_n > 0 ? BYTES("]}]},{") : BYTES("{"));
 }
@@ -180,7 +171,7 @@ static void
 before_scope(struct otlp_batch *b, bool first)
 {
 	if (!is_json(b))
-		(void)pb_room(&b->w, SLACK);
+		(void)pb_room(&b->w, RUN_SLACK);
 	else
 		put(b, first ? BYTES(",\"scopeLogs\":[{") : BYTES("]},{"));
 }
@@ -511,99 +502,6 @@ otlp_batch_parts(const struct otlp_batch *b, unsigned *ret_n)
 	return b->parts.v;
 }
 
-static size_t
-field_len(size_t n)
-{
-	return 1 + pb_varint_len(n) + n;
-}
-
-static uint8_t *
-field_put(uint8_t *p, uint8_t tag, size_t n)
-{
-	*p++ = tag;
-	return pb_varint_put(p, n);
-}
-
-static size_t
-scope_logs_len(const struct run *r)
-{
-	return r->scope_n + r->records_n;
-}
-
-/* Moves a run's scope and records to p, their lengths in front. */
-static uint8_t *
-place_scope(struct otlp_batch *b, const struct run *r, uint8_t *p)
-{
-	p = field_put(p, SL, scope_logs_len(r));
-	memmove(p, b->mem + r->scope_at, r->scope_n);
-	p += r->scope_n;
-	memmove(p, b->mem + r->records_at, r->records_n);
-	return p + r->records_n;
-}
-
-/*
- * One ResourceLogs of n runs at p.  The resource is moved before a length is
- * written: in the first one it moves up, onto that length's old place.
- */
-static uint8_t *
-place_resource(struct otlp_batch *b, const struct run *r, unsigned n,
-    uint8_t *p)
-{
-	size_t len = r->resource_n, head;
-	unsigned i;
-
-	for (i = 0; i < n; i++)
-		len += field_len(scope_logs_len(&r[i]));
-	head = 1 + pb_varint_len(len);
-	memmove(p + head, b->mem + r->resource_at, r->resource_n);
-	field_put(p, RL, len);
-	p += head + r->resource_n;
-	for (i = 0; i < n; i++)
-		p = place_scope(b, &r[i], p);
-	return p;
-}
-
-/* How many runs from r on have r's resource. */
-static unsigned
-runs_of(const struct otlp_batch *b, unsigned first)
-{
-	unsigned i = first + 1;
-
-	while (i < b->run_n && b->run[i].resource_n == 0)
-		i++;
-	return i - first;
-}
-
-/* Where the request begins for the first run's records to stay in place. */
-static uint8_t *
-request_start(const struct otlp_batch *b, unsigned n)
-{
-	const struct run *r = b->run;
-	size_t len = r->resource_n, i;
-
-	for (i = 0; i < n; i++)
-		len += field_len(scope_logs_len(&r[i]));
-	return b->mem + r->records_at - r->scope_n -
-	    (field_len(scope_logs_len(r)) - scope_logs_len(r)) -
-	    r->resource_n - (field_len(len) - len);
-}
-
-static struct bytes
-finish_pb(struct otlp_batch *b)
-{
-	uint8_t *start, *p;
-	unsigned i, n;
-
-	if (b->run_n == 0)
-		return bytes_of(b->mem, 0);
-	p = start = request_start(b, runs_of(b, 0));
-	for (i = 0; i < b->run_n; i += n) {
-		n = runs_of(b, i);
-		p = place_resource(b, &b->run[i], n, p);
-	}
-	return bytes_of(start, (size_t)(p - start));
-}
-
 static struct bytes
 finish_json(struct otlp_batch *b)
 {
@@ -618,7 +516,8 @@ otlp_batch_finish(struct otlp_batch *b)
 {
 	batch_check(b);
 	if (!b->finished)
-		b->request = is_json(b) ? finish_json(b) : finish_pb(b);
+		b->request = is_json(b) ? finish_json(b) :
+		    runs_join(b->mem, b->run, b->run_n);
 	b->finished = true;
 	return b->request;
 }

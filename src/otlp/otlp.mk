@@ -7,7 +7,7 @@ libparts_a_SOURCES += src/otlp/answer.c src/otlp/environment.c \
 	src/otlp/jtext.h src/otlp/norm.c src/otlp/norm.h \
 	src/otlp/norm_identity.c src/otlp/norm_level.c src/otlp/norm_place.c \
 	src/otlp/norm_time.c src/otlp/norm_trace.c src/otlp/otlp.c \
-	src/otlp/parts.c src/otlp/parts.h \
+	src/otlp/parts.c src/otlp/parts.h src/otlp/runs.c src/otlp/runs.h \
 	src/otlp/otlp.h src/otlp/sift.h src/otlp/pb.c \
 	src/otlp/pb.h src/otlp/pb_record.c src/otlp/text.c src/otlp/text.h \
 	src/otlp/trim.c src/otlp/trim.h src/otlp/write.h
