@@ -8,12 +8,6 @@
 
 #include "banned.h"
 
-static size_t
-round_block(size_t n)
-{
-	return (n + FRAME_BLOCK - 1) & ~(size_t)(FRAME_BLOCK - 1);
-}
-
 int
 pages_grow(struct pages *m, size_t cap, size_t keep)
 {
@@ -22,7 +16,7 @@ pages_grow(struct pages *m, size_t cap, size_t keep)
 	if (cap <= m->cap)
 		return 0;
 	must(keep <= m->cap);
-	cap = round_block(cap);
+	cap = block_up(cap);
 	p = mmap(NULL, cap, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)

@@ -5,12 +5,14 @@
  *   queue.c    life, the timer, the gauges, what it knows
  *   put.c      what is put: room, ranges, the group it is staged in
  *   write.c    groups: launch, write, sync, complete or fail
+ *   commit.c   what a group remembers, and a segment in front
  *   segment.c  the list of segments; the janitor: spare, seal, unlink
  *   take.c     the calls of the consumer
  *   reader.c   finds the next frame, and reads ahead
  *   flow.c     one flow of frames, or two beside each other
  *   recover.c  from any directory to an open queue, with home.c (the
- *              directory), replay.c (the frames), look.c (touches nothing)
+ *              directory), replay.c (the frames), damage.c (what is none),
+ *              look.c (touches nothing)
  *   feed.c     bytes of a file in a buffer that slides
  * With their own contracts: frame, ledger, ranges, scan, streams, window.
  *
@@ -42,6 +44,12 @@
 #define COMMIT_RANGES	((COMMIT_ROOM - FRAME_HEAD - LEDGER_HEAD) / 16)
 #define SECOND_NS	1000000000ull
 #define PATH_ROOM	96		/* for a name behind dir */
+
+static inline size_t
+block_up(size_t n)
+{
+	return (n + FRAME_BLOCK - 1) & ~(size_t)(FRAME_BLOCK - 1);
+}
 
 /* Whole pages of anonymous memory, so that idle buffers can be given back. */
 struct pages { uint8_t *p; size_t cap; };
@@ -332,6 +340,12 @@ void	 writer_init(struct queue *q);
 void	 writer_go(struct queue *q);
 /* The janitor is done with the spare. */
 void	 writer_spare(struct queue *q);
+
+/* ---- commit.c ---- */
+/* Appends what was committed since the last one, as much as one frame has. */
+void	 writer_commit(struct queue *q, struct group *g);
+/* Puts the checkpoint of the segment begun into w.ckpt: 0, -EOVERFLOW ... */
+int	 writer_checkpoint(struct queue *q);
 
 /* ---- segment.c ---- */
 void	 janitor_init(struct queue *q);

@@ -8,7 +8,7 @@ libparts_a_SOURCES += \
 	src/queue/look.c src/queue/look.h \
 	src/queue/ledger.c src/queue/ledger.h \
 	src/queue/quarantine.c src/queue/quarantine.h \
-	src/queue/put.c \
+	src/queue/commit.c src/queue/damage.c src/queue/put.c \
 	src/queue/queue.c src/queue/queue.h \
 	src/queue/ranges.c src/queue/ranges.h \
 	src/queue/home.c src/queue/recover.c src/queue/recover.h \

@@ -21,11 +21,8 @@
 #include "banned.h"
 
 #define READ_BYTES	(1u << 20)
-#define PIECES_MAX	256u		/* of one segment; more: kept whole */
 
 static void	 recover_done(struct op *op);
-static void	 copied(struct quarantine *qu, int res);
-static void	 copy_damage(struct recover *rec);
 
 static void
 recover_free(struct recover *rec)
@@ -62,7 +59,7 @@ recover_start(struct queue *q)
 		recover_free(rec);
 		return -ENOMEM;
 	}
-	rec->qu.done = copied;
+	rec->qu.done = damage_copied;
 	rec->qu.arg = rec;
 	q->rec = rec;
 	home_open(rec);
@@ -260,7 +257,7 @@ file_done(struct recover *rec)
 		return;
 	}
 	if (rec->pass == DATA && rec->q->look == NULL) {
-		copy_damage(rec);
+		damage_copy(rec);
 		return;
 	}
 	if (rec->pass == DATA)
@@ -429,7 +426,7 @@ open_step(struct recover *rec, int64_t res)
 	read_on(rec);
 }
 
-/* ---- damage, and the end of a file ---- */
+/* ---- the end of a file ---- */
 
 static bool
 is_tail(const struct segment *seg)
@@ -443,81 +440,6 @@ recover_sync(struct recover *rec)
 {
 	recover_step(rec, R_SYNC);
 	loop_fsync(recover_loop(rec), &rec->op, rec->fd);
-}
-
-static void
-copy_damage(struct recover *rec)
-{
-	struct segment *seg = rec->seg;
-
-	seg->end = seg->durable;
-	seg->quarantined = true;
-	if (rec->damage.n > PIECES_MAX)
-		seg->rotten = true;
-	if (rec->piece == rec->damage.n || seg->rotten) {
-		if (anew_is_due(rec))
-			anew_start(rec);
-		else
-			recover_sync(rec);
-		return;
-	}
-	recover_step(rec, R_COPY);
-	quarantine_piece(&rec->qu, rec->fd, seg->number,
-	    *ranges_at(&rec->damage, rec->piece));
-}
-
-static void
-next_piece(struct recover *rec)
-{
-	rec->piece++;
-	copy_damage(rec);
-}
-
-/* Zeros where the piece was, a buffer at a time, synced with the file. */
-static void
-wipe(struct recover *rec, uint64_t at)
-{
-	const struct range *r = ranges_at(&rec->damage, rec->piece);
-	uint64_t n = r->to - at < WRITE_MAX ? r->to - at : WRITE_MAX;
-
-	rec->pos = at;
-	if (n == 0 || pages_grow(&rec->feed.mem, n, 0) < 0) {
-		next_piece(rec);
-		return;
-	}
-	memset(rec->feed.mem.p, 0, n);
-	recover_step(rec, R_WIPE);
-	loop_write(recover_loop(rec), &rec->op, rec->fd, rec->feed.mem.p, n,
-	    at);
-}
-
-/* What cannot be wiped stays, as it does without mend. */
-static void
-wipe_step(struct recover *rec, int64_t res)
-{
-	if (res > 0)
-		wipe(rec, rec->pos + (uint64_t)res);
-	else
-		next_piece(rec);
-}
-
-static void
-copied(struct quarantine *qu, int res)
-{
-	struct recover *rec = qu->arg;
-	struct counters *c = &rec->q->env->ctr;
-	const struct range *r = ranges_at(&rec->damage, rec->piece);
-
-	if (res == 0) {
-		ctr_add(c, CTR_queue_quarantined_frames, 1);
-		ctr_add(c, CTR_queue_quarantined_bytes, r->to - r->from);
-	} else if (res != -EEXIST) {
-		rec->seg->rotten = true;
-	}
-	if (rec->q->conf.mend && !rec->seg->rotten)
-		wipe(rec, r->from);
-	else
-		next_piece(rec);
 }
 
 /*
@@ -595,7 +517,7 @@ recover_done(struct op *op)
 	case R_CLOSE:		close_step(rec);		break;
 	case R_DIRSYNC:		dirsync_step(rec, res);		break;
 	case R_COPY:						break;
-	case R_WIPE:		wipe_step(rec, res);		break;
+	case R_WIPE:		damage_step(rec, res);		break;
 	case R_ANEW_READ:
 	case R_ANEW_WRITE:
 	case R_ANEW_AGAIN:	anew_step(rec, res);		break;

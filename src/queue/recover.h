@@ -106,6 +106,15 @@ void	 recover_unread(struct recover *rec);
 /* Ends in recover_fail(res), when the file is closed. */
 void	 recover_give_up(struct recover *rec, int res);
 
+/* ---- damage.c ---- */
+
+/* rec->damage from rec->piece on: ends in anew_start() or recover_sync(). */
+void	 damage_copy(struct recover *rec);
+/* A piece lies in quarantine, or does not; of rec->qu. */
+void	 damage_copied(struct quarantine *qu, int res);
+/* The write of R_WIPE is done. */
+void	 damage_step(struct recover *rec, int64_t res);
+
 /* ---- anew.c ---- */
 
 /* Can rec->seg show bytes that no fsync would bring to the disk? */

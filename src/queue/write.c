@@ -9,12 +9,6 @@
 
 static void	 writer_done(struct op *op);
 
-static uint64_t
-round_block(uint64_t n)
-{
-	return (n + FRAME_BLOCK - 1) & ~(uint64_t)(FRAME_BLOCK - 1);
-}
-
 void
 writer_init(struct queue *q)
 {
@@ -30,7 +24,7 @@ writer_init(struct queue *q)
 static void
 group_seal(struct group *g, uint64_t generation, uint64_t off)
 {
-	size_t at, size, end = round_block(g->len);
+	size_t at, size, end = block_up(g->len);
 	struct frame f;
 	int r;
 
@@ -43,127 +37,6 @@ group_seal(struct group *g, uint64_t generation, uint64_t off)
 	must(end <= g->mem.cap);
 	memset(g->mem.p + g->len, 0, end - g->len);
 	g->len = end;
-}
-
-/* ---- commits ---- */
-
-/* Moves the first ranges of fresh, as many as fit one frame, to flying. */
-static void
-take_fresh(struct queue *q, uint32_t max)
-{
-	struct ranges swap;
-	struct range r;
-
-	must(q->flying.n == 0);
-	if (q->fresh.n <= max) {
-		swap = q->flying;
-		q->flying = q->fresh;
-		q->fresh = swap;
-		return;
-	}
-	while (q->flying.n < max) {
-		r = *ranges_at(&q->fresh, 0);
-		if (ranges_add(&q->flying, q->env, r.from, r.to) < 0)
-			return;
-		ranges_remove(&q->fresh, q->env, r.from, r.to);
-	}
-}
-
-static struct frame
-ledger_frame(const struct queue *q, enum frame_kind kind, size_t len)
-{
-	struct frame f = {
-		.kind = (uint8_t)kind, .seq = q->settled,
-		.taken_ns = loop_wall(q->env->loop),
-		.from = q->w.rotated ? q->number : q->cur->number,
-		.body = bytes_of(NULL, len),
-	};
-
-	memcpy(f.stream, q->id, STREAM_ID_LEN);
-	return f;
-}
-
-static void
-append_commit(struct queue *q, struct group *g)
-{
-	struct frame f;
-	size_t len;
-
-	if (q->fresh.n == 0)
-		return;
-	take_fresh(q, COMMIT_RANGES);
-	if (q->flying.n == 0)
-		return;
-	len = ledger_size(q->flying.n);
-	f = ledger_frame(q, FRAME_COMMIT, len);
-	ledger_put(frame_put(g->mem.p + g->len, &f), &q->ledger, &q->flying,
-	    q->flying.n);
-	g->len += frame_size(0, len);
-}
-
-/* ---- checkpoint ---- */
-
-static void
-hide_puts(struct queue *q, const struct queue_put *put)
-{
-	for (; put != NULL; put = put->next)
-		streams_remove(q->streams, put->stream, put->from, put->to);
-}
-
-static void
-show_puts(struct queue *q, const struct queue_put *put)
-{
-	for (; put != NULL; put = put->next)
-		streams_restore(q->streams, put->stream, put->from, put->to);
-}
-
-/*
- * The state without what is staged: a torn write may leave the checkpoint
- * and lose the frames behind it.
- */
-static int
-save_checkpoint(struct queue *q)
-{
-	struct pages *m = &q->w.ckpt;
-	size_t head = ledger_size(q->done.n), len, n = 0;
-	struct frame f;
-	uint8_t *p;
-	int r;
-
-	len = head + streams_size(q->streams);
-	if (q->done.n > LEDGER_RANGES_MAX || len > FRAME_LEDGER_MAX)
-		return -EOVERFLOW;
-	r = pages_grow(m, round_block(frame_size(0, len)), 0);
-	if (r < 0)
-		return r;
-	f = ledger_frame(q, FRAME_CHECKPOINT, len);
-	p = frame_put(m->p, &f);
-	ledger_put(p, &q->ledger, &q->done, q->done.n);
-	r = streams_save(q->streams, p + head, len - head, &n);
-	if (r < 0)
-		return r;
-	must(n == len - head);
-	q->w.ckpt_len = round_block(frame_size(0, len));
-	memset(m->p + frame_size(0, len), 0,
-	    q->w.ckpt_len - frame_size(0, len));
-	frame_seal(m->p, q->cur->generation, 0);
-	return 0;
-}
-
-static int
-make_checkpoint(struct queue *q)
-{
-	int r;
-
-	streams_age(q->streams, loop_wall(q->env->loop));
-	hide_puts(q, q->w.fly->puts);
-	hide_puts(q, q->fill->puts);
-	r = save_checkpoint(q);
-	show_puts(q, q->w.fly->puts);
-	show_puts(q, q->fill->puts);
-	if (r == 0)
-		take_fresh(q, UINT32_MAX);
-	return r;
 }
 
 /* ---- the end of a group ---- */
@@ -364,7 +237,7 @@ begin_data(struct queue *q)
 	struct group *g = w->fly;
 
 	if (!w->rotated)
-		append_commit(q, g);
+		writer_commit(q, g);
 	w->off = w->rotated ? w->ckpt_len : q->cur->end;
 	w->at = 0;
 	group_seal(g, q->cur->generation, w->off);
@@ -463,7 +336,7 @@ rename_step(struct queue *q)
 	q->cur = seg;
 	w->state = W_CHECKPOINT;
 	w->at = 0;
-	r = make_checkpoint(q);
+	r = writer_checkpoint(q);
 	if (r < 0)
 		group_failed(q, r);
 	else
@@ -560,7 +433,7 @@ fits_current(const struct queue *q, const struct group *g)
 
 	if (seg == NULL || q->force_segment)
 		return false;
-	return seg->end + round_block(need) <= seg->size ||
+	return seg->end + block_up(need) <= seg->size ||
 	    seg->end == seg->data_off;
 }
 
