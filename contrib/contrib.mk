@@ -11,7 +11,8 @@ EXTRA_DIST += contrib/emplogd.conf contrib/pm2/ecosystem.config.js \
 # The Node package carries the lane's sources, so that it needs no libemplog.
 NODE_SHM = shm/console.c shm/emplog.h shm/encode.c shm/encode.h shm/ident.c \
 	shm/ident.h shm/jobs.c shm/jobs.h shm/lane.h shm/loan.c shm/loan.h \
-	shm/log.c shm/log.h shm/pool.c shm/pool.h shm/ring.c shm/ring.h \
+	shm/log.c shm/log.h shm/pool.c shm/pool.h \
+	shm/pool_lane.c shm/pool_lane.h shm/ring.c shm/ring.h \
 	shm/sys.h shm/sys_os.c shm/text.c shm/text.h shm/writer.c shm/writer.h
 NODE_FILES = README.md binding.gyp index.d.ts index.js index.mjs install.js \
 	package.json pino.d.ts test-connector-logging.js winston.d.ts \

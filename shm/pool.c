@@ -10,10 +10,9 @@
 #include <unistd.h>
 
 #include "shm/jobs.h"
+#include "shm/pool_lane.h"
 #include "shm/ring.h"
 
-#define LOOK_NS		1000000000u	/* between looks at a lane's file */
-#define RETRY_NS	1000000000u	/* after an opening that failed */
 #define SPINS_LONG	20000		/* for what is rare: about 0.5 ms */
 #define REBALANCE_AFTER	64		/* collisions on a shared lane */
 
@@ -62,12 +61,6 @@ static bool
 is_open(const struct lane *l)
 {
 	return atomic_load_explicit(&l->open, memory_order_acquire) != 0;
-}
-
-static uint64_t
-mono(void)
-{
-	return pool.conf.sys->mono_ns(pool.conf.sys->arg);
 }
 
 struct lease *
@@ -125,160 +118,6 @@ pool_init(void)
 	return lease_error;
 }
 
-/* ---- one lane ---- */
-
-static uint64_t
-refused_sum(const struct lane_producer *p)
-{
-	uint64_t sum = 0;
-	unsigned i;
-
-	for (i = 0; i < LANE_SEVERITIES; i++)
-		sum += atomic_load_explicit(&p->refused[i],
-		    memory_order_relaxed);
-	return sum;
-}
-
-static void
-stats_add(struct emplog_stats *st, const struct lane_producer *p)
-{
-	st->written += atomic_load_explicit(&p->records,
-	    memory_order_relaxed);
-	st->refused += refused_sum(p);
-	st->oversize += atomic_load_explicit(&p->oversize,
-	    memory_order_relaxed);
-	st->shortened += atomic_load_explicit(&p->shortened,
-	    memory_order_relaxed);
-	st->redacted += atomic_load_explicit(&p->redacted,
-	    memory_order_relaxed);
-}
-
-/*
- * The first lane may use the whole ring and the disk behind it; the others
- * only half of the ring, for one program with many threads must not take the
- * room from those that come after it: its threads can share.
- */
-static int
-lane_open(struct lane *l)
-{
-	bool first = l == &pool.lane[0];
-	struct pool_conf *c = &pool.conf;
-	struct writer_conf conf = {
-		.sys = c->sys,
-		.ring_dir = c->ring_dir,
-		.lane_bytes = c->lane_bytes,
-		.ring_max = ring_room(c->sys, c->ring_dir, c->ring_max),
-		.disk_max = c->ring_max,
-		.ring_owner = c->ring_owner,
-		.identity = c->identity,
-		.identity_len = c->identity_len,
-		/* In emplog_open(), or a child's first call: never again. */
-		.patient = first && atomic_load(&pool.try_ns) == 0,
-	};
-	int r;
-
-	if (first && c->state_dir[0] != '\0')
-		conf.state_dir = c->state_dir;
-	if (!first) {
-		conf.ring_max /= 2;
-		conf.flags |= LANE_F_EXTRA;
-	}
-	r = writer_open(&l->w, &conf);
-	if (first)
-		atomic_store(&pool.error, r);
-	if (r < 0)
-		return r;
-	if (l->w.made_ring)
-		atomic_store(&pool.made_ring, 1);
-	l->looked_mono_ns = l->opened_mono_ns = mono();
-	atomic_store(&l->gap, 0);
-	atomic_store_explicit(&l->open, 1, memory_order_release);
-	if (first)
-		jobs_mirror_all(&l->w);
-	return 0;
-}
-
-void
-pool_lose(uint32_t level, uint64_t wall_ns)
-{
-	uint64_t none = 0;
-
-	atomic_compare_exchange_strong(&pool.lost_first_ns, &none, wall_ns);
-	atomic_store(&pool.lost_last_ns, wall_ns);
-	atomic_fetch_add(&pool.lost[level], 1);
-	atomic_store(&pool.lost_any, 1);
-}
-
-/* Refusals that found no lane's lock go into this one's count. */
-static void
-lost_move(struct lane *l)
-{
-	struct lane_producer *p = l->w.prod;
-	uint64_t first, n;
-	unsigned i;
-
-	if (atomic_exchange(&pool.lost_any, 0) == 0)
-		return;
-	first = atomic_exchange(&pool.lost_first_ns, 0);
-	if (atomic_load(&l->gap) == 0)
-		atomic_store_explicit(&p->refused_first_ns, first,
-		    memory_order_relaxed);
-	atomic_store_explicit(&p->refused_last_ns,
-	    atomic_load(&pool.lost_last_ns), memory_order_relaxed);
-	for (i = 0; i < LANE_SEVERITIES; i++) {
-		n = atomic_exchange(&pool.lost[i], 0);
-		atomic_fetch_add_explicit(&p->refused[i], n,
-		    memory_order_relaxed);
-	}
-	atomic_store(&l->gap, 1);
-}
-
-/* Under its lock. */
-static void
-lane_close(struct lane *l, bool clean)
-{
-	struct emplog_stats st = { 0 };
-
-	lost_move(l);
-	stats_add(&st, l->w.prod);
-	atomic_fetch_add(&pool.written, st.written);
-	atomic_fetch_add(&pool.refused, st.refused);
-	atomic_fetch_add(&pool.oversize, st.oversize);
-	atomic_fetch_add(&pool.shortened, st.shortened);
-	atomic_fetch_add(&pool.redacted, st.redacted);
-	atomic_store(&l->open, 0);
-	writer_close(&l->w, clean);
-}
-
-/*
- * Under its lock: is the lane still the agent's?  If not, a new one takes its
- * place; the old one is closed cleanly, for this process goes on.  A lane
- * younger than a second is kept (the agent looks once more after that long):
- * an agent gone wrong cannot make us open one per record.
- */
-static int
-lane_look(struct lane *l, uint64_t wall_ns)
-{
-	uint64_t now;
-	bool retired;
-
-	retired = atomic_load_explicit(&l->w.agent->retired,
-	    memory_order_relaxed) != 0;
-	l->looked_wall_ns = wall_ns;
-	now = mono();
-	/* The record's time may be the caller's, and jump: this does not. */
-	if (now - (retired ? l->opened_mono_ns : l->looked_mono_ns) < LOOK_NS)
-		return 0;
-	l->looked_mono_ns = now;
-	if (!writer_retired(&l->w))
-		return 0;
-	lane_close(l, true);
-	if (lane_open(l) == 0)
-		return 0;
-	atomic_store(&pool.try_ns, now + RETRY_NS);
-	return -ENOSYS;
-}
-
 /* ---- leases ---- */
 
 static struct lane *
@@ -309,7 +148,7 @@ static struct lane *
 open_another(void)
 {
 	struct lane *l;
-	uint64_t now = mono();
+	uint64_t now = pool_mono();
 
 	if (now < atomic_load(&pool.try_ns))
 		return NULL;
@@ -318,7 +157,7 @@ open_another(void)
 			break;
 	if (l == pool.lane + POOL_LANES)
 		return NULL;
-	if (lane_open(l) < 0) {
+	if (pool_lane_open(l) < 0) {
 		atomic_store(&pool.try_ns, now + RETRY_NS);
 		lock_give(&l->lock);
 		if (atomic_load(&pool.ctl) == NULL)
@@ -448,7 +287,7 @@ take_slow(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
 		*ret_r = -EAGAIN;
 		return NULL;
 	}
-	if (lane_look(l, wall_ns) < 0) {
+	if (pool_lane_look(l, wall_ns) < 0) {
 		lock_give(&l->lock);
 		*ret_r = -ENOSYS;
 		return NULL;
@@ -483,7 +322,7 @@ pool_take(struct lease *lease, uint64_t wall_ns, uint32_t level, int *ret_r)
 		return NULL;
 taken:
 	if (atomic_load_explicit(&pool.lost_any, memory_order_relaxed) != 0)
-		lost_move(l);
+		pool_lane_losses(l);
 	return l;
 }
 
@@ -517,8 +356,8 @@ pool_start(void)
 {
 	atomic_store(&pool.ctl, NULL);
 	lock_spin(&pool.lane[0].lock, SPINS_LONG);
-	if (lane_open(&pool.lane[0]) < 0)
-		atomic_store(&pool.try_ns, mono() + RETRY_NS);
+	if (pool_lane_open(&pool.lane[0]) < 0)
+		atomic_store(&pool.try_ns, pool_mono() + RETRY_NS);
 	lock_give(&pool.lane[0].lock);
 	ctl_find();
 }
@@ -540,7 +379,7 @@ pool_close(void)
 	atomic_fetch_add(&pool.epoch, 1);
 	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
 		if (pool_lock(l, SPINS_LONG)) {
-			lane_close(l, true);
+			pool_lane_close(l, true);
 			lock_give(&l->lock);
 		}
 		atomic_store(&l->users, 0);
@@ -606,7 +445,7 @@ pool_exit(bool clean)
 	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
 		if (!pool_lock(l, POOL_SPINS))
 			continue;
-		lost_move(l);
+		pool_lane_losses(l);
 		if (clean)
 			atomic_store_explicit(&l->w.prod->closed, 1,
 			    memory_order_release);
@@ -633,7 +472,7 @@ pool_stats(struct emplog_stats *ret_stats)
 	for (l = pool.lane; l < pool.lane + POOL_LANES; l++) {
 		if (!pool_lock(l, SPINS_LONG))
 			continue;
-		stats_add(&st, l->w.prod);
+		pool_lane_stats(&st, l->w.prod);
 		st.lanes++;
 		lock_give(&l->lock);
 	}

@@ -4,7 +4,8 @@
 
 EMPLOG_SOURCES = shm/console.c shm/emplog.c shm/encode.c shm/encode.h \
 	shm/ident.c shm/ident.h shm/job.c shm/jobs.c shm/jobs.h shm/lane.h \
-	shm/loan.c shm/loan.h shm/log.c shm/log.h shm/pool.c shm/pool.h shm/ring.c shm/ring.h \
+	shm/loan.c shm/loan.h shm/log.c shm/log.h shm/pool.c shm/pool.h \
+	shm/pool_lane.c shm/pool_lane.h shm/ring.c shm/ring.h \
 	shm/sys.h shm/sys_os.c shm/text.c shm/text.h shm/writer.c shm/writer.h
 
 noinst_LIBRARIES += libemplog_parts.a

@@ -17,6 +17,7 @@
         "<(top)/shm/loan.c",
         "<(top)/shm/log.c",
         "<(top)/shm/pool.c",
+        "<(top)/shm/pool_lane.c",
         "<(top)/shm/ring.c",
         "<(top)/shm/sys_os.c",
         "<(top)/shm/text.c",

@@ -14,8 +14,8 @@ const path = require('node:path');
 
 const top = __dirname;
 const out = path.join(top, 'build', 'Release', 'emplog.node');
-const SOURCES = ['console', 'encode', 'ident', 'jobs', 'loan', 'log', 'pool', 'ring', 'sys_os',
-	'text', 'writer'];
+const SOURCES = ['console', 'encode', 'ident', 'jobs', 'loan', 'log', 'pool', 'pool_lane', 'ring',
+	'sys_os', 'text', 'writer'];
 const FLAGS = ['-std=gnu17', '-O2', '-fPIC', '-fvisibility=hidden', '-fno-strict-aliasing',
 	'-D_GNU_SOURCE'];
 const LINK = ['-shared', '-Wl,-z,nodelete', '-Wl,-z,now', '-pthread'];
