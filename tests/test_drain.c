@@ -4,7 +4,7 @@
  *
  * Claimed: every published byte is handed on, in order within its flow,
  * whatever relay, queue and producers do; a tail moves only behind what is
- * safe; the dead are told of; taken = acked + spilled + held + lost, always.
+ * safe; the dead are told of; taken = acked + spilled + held + aside + lost, always.
  * How: lanes and directory are real, made by hand (lane_kit.h); loop, sender
  * and queue are played (drain_stage.h), so that time is virtual and each
  * acknowledgement and each fdatasync happens when the test says so.
@@ -12,6 +12,7 @@
 
 #include <grp.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "lane_kit.h"
 #include "drain_stage.h"
@@ -1041,6 +1042,70 @@ START_TEST(lanes_gone_with_a_reboot_are_counted_as_lost)
 }
 END_TEST
 
+/* An agent of another version comes, and goes; 5,000 bytes are taken. */
+static struct kit *
+lane_of_another_version(void)
+{
+	struct kit *k = lane(DATA);
+
+	snd.up = false;
+	dsk.refuses = -ENOSPC;
+	ck_assert_int_eq(start(), 0);
+	put_many(k, 10, 500);
+	pass(SECOND);
+	stop();
+	leave();
+	k->head->version = LANE_VERSION + 1;
+	dsk.refuses = 0;
+	snd.up = true;
+	ck_assert_int_eq(start(), 0);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(ctr(CTR_lane_taken_bytes), 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_aside_bytes), 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_lost_bytes), 0);
+	ck_assert_uint_eq(ctr(CTR_conservation_broken), 0);
+	return k;
+}
+
+START_TEST(what_waits_in_a_lane_of_another_version_is_neither_lost_nor_taken_twice)
+{
+	struct kit *k = lane_of_another_version();
+	struct kit *fresh = lane(DATA);
+
+	put_many(k, 10, 500);
+	put_many(fresh, 10, 500);
+	fresh->head->created_ns = (uint64_t)time(NULL) * SECOND + SECOND;
+	pass(2 * SECOND);
+	arrived(fresh, 5000);
+	ck_assert_uint_eq(ctr(CTR_lane_taken_bytes), 10000);
+	ck_assert_uint_eq(ctr(CTR_lane_aside_bytes), 5000);
+	k->head->version = LANE_VERSION;
+	(void)lane(DATA);		/* a reason to look */
+	pass(2 * SECOND);
+	arrived(k, 10000);
+	ck_assert_uint_eq(ctr(CTR_lane_taken_bytes), 15000);
+	ck_assert_uint_eq(ctr(CTR_lane_acked_bytes), 15000);
+	ck_assert_uint_eq(ctr(CTR_lane_aside_bytes), 0);
+	ck_assert_uint_eq(ctr(CTR_lane_lost_bytes), 0);
+	ck_assert_uint_eq(ctr(CTR_conservation_broken), 0);
+}
+END_TEST
+
+START_TEST(a_lane_of_another_version_that_went_is_lost_from_the_next_start_on)
+{
+	struct kit *k = lane_of_another_version();
+
+	stop();
+	leave();
+	ck_assert_int_eq(unlink(k->path), 0);
+	ck_assert_int_eq(start(), 0);
+	pass(2 * SECOND);
+	ck_assert_uint_eq(ctr(CTR_lane_aside_bytes), 0);
+	ck_assert_uint_eq(ctr(CTR_lane_lost_bytes), 5000);
+	ck_assert_uint_eq(ctr(CTR_conservation_broken), 0);
+}
+END_TEST
+
 /* ---- stopping ---- */
 
 START_TEST(stop_spills_the_rest)
@@ -2006,6 +2071,10 @@ suite(void)
 	tcase_add_test(t, the_books_balance_over_a_restart);
 	tcase_add_test(t, no_byte_is_taken_twice_after_a_kill);
 	tcase_add_test(t, lanes_gone_with_a_reboot_are_counted_as_lost);
+	tcase_add_test(t,
+	    what_waits_in_a_lane_of_another_version_is_neither_lost_nor_taken_twice);
+	tcase_add_test(t,
+	    a_lane_of_another_version_that_went_is_lost_from_the_next_start_on);
 	tcase_add_test(t, stop_spills_the_rest);
 	tcase_add_test(t, stop_spills_a_lane_nobody_has_looked_at_yet);
 	tcase_add_test(t, stop_puts_what_a_silent_relay_has_on_disk_too);

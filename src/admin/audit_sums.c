@@ -28,7 +28,8 @@ agent_sum(const struct part *p)
 {
 	return (struct sum){ get(p, CTR_lane_taken_bytes),
 	    get(p, CTR_lane_acked_bytes) + get(p, CTR_lane_spilled_bytes) +
-	    get(p, CTR_lane_held_bytes) + get(p, CTR_lane_lost_bytes) };
+	    get(p, CTR_lane_held_bytes) + get(p, CTR_lane_aside_bytes) +
+	    get(p, CTR_lane_lost_bytes) };
 }
 
 static struct sum
@@ -266,10 +267,11 @@ print_part(FILE *out, const struct part *p)
 	if (p->kind == PART_AGENT)
 		fprintf(out, "  lanes   %" PRIu64 " bytes = %" PRIu64
 		    " acknowledged + %" PRIu64 " spilled + %" PRIu64
-		    " held + %" PRIu64 " lost\n",
+		    " held + %" PRIu64 " aside + %" PRIu64 " lost\n",
 		    get(p, CTR_lane_taken_bytes), get(p, CTR_lane_acked_bytes),
 		    get(p, CTR_lane_spilled_bytes),
-		    get(p, CTR_lane_held_bytes), get(p, CTR_lane_lost_bytes));
+		    get(p, CTR_lane_held_bytes), get(p, CTR_lane_aside_bytes),
+		    get(p, CTR_lane_lost_bytes));
 	fprintf(out, "  %s  %" PRIu64 " records = %" PRIu64 " delivered + %"
 	    PRIu64 " held + %" PRIu64 " too old + %" PRIu64 " lost\n",
 	    p->kind == PART_AGENT ? "spill " : "queue ",

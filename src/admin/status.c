@@ -223,6 +223,10 @@ print_agent(FILE *out, const struct counters *c)
 	    human_bytes(ctr_get(c, CTR_lane_held_bytes)).text,
 	    ctr_get(c, CTR_lane_open), ctr_get(c, CTR_queue_held_records),
 	    human_bytes(ctr_get(c, CTR_hop_inflight_bytes)).text);
+	if (ctr_get(c, CTR_lane_aside_bytes) > 0)
+		fprintf(out, "  aside      %s in lanes of another version, or "
+		    "without a place\n", human_bytes(ctr_get(c,
+		    CTR_lane_aside_bytes)).text);
 	fprintf(out, "  relay      %s; %" PRIu64 " connections made, %" PRIu64
 	    " lost or refused\n", ctr_get(c, CTR_hop_up) ? "connected" :
 	    "not connected", ctr_get(c, CTR_hop_connects),

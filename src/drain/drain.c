@@ -155,7 +155,7 @@ settled_bytes(const struct counters *c)
 	    ctr_get(c, CTR_lane_lost_bytes);
 }
 
-/* Taken is acked, spilled, held or lost: else we have a bug. */
+/* Taken is acked, spilled, held, aside or lost: else we have a bug. */
 static void
 check_conservation(struct drain *d)
 {
@@ -165,7 +165,7 @@ check_conservation(struct drain *d)
 
 	for (i = 0; i < d->lanes; i++)
 		held += d->lane[i]->head - d->lane[i]->tail;
-	sum = settled_bytes(c) + held;
+	sum = settled_bytes(c) + held + ctr_get(c, CTR_lane_aside_bytes);
 	if (held != ctr_get(c, CTR_lane_held_bytes) ||
 	    sum != ctr_get(c, CTR_lane_taken_bytes))
 		ctr_add(&d->env->ctr, CTR_conservation_broken, 1);
@@ -392,7 +392,8 @@ drain_new(struct drain **ret_d, struct env *env,
  * The counters go on over restarts, so what an earlier agent held is taken
  * already: by its own books, for killed at any moment it leaves no other
  * word that can be relied on.  What is more was written meanwhile; what is
- * less went with its files (a tmpfs ends with its machine).
+ * less may be in lanes that could not be opened, else it went with its files
+ * (a tmpfs ends with its machine).
  */
 static void
 open_books(struct drain *d, uint64_t settled)
@@ -400,11 +401,13 @@ open_books(struct drain *d, uint64_t settled)
 	struct counters *c = &d->env->ctr;
 	uint64_t taken = ctr_get(c, CTR_lane_taken_bytes);
 	uint64_t now = settled + d->first_held;
+	uint64_t less = now < taken ? taken - now : 0;
 
-	if (now >= taken)
+	if (now > taken)
 		ctr_add(c, CTR_lane_taken_bytes, now - taken);
-	else
-		ctr_add(c, CTR_lane_lost_bytes, taken - now);
+	ctr_set(c, CTR_lane_aside_bytes, d->unopened ? less : 0);
+	if (!d->unopened)
+		ctr_add(c, CTR_lane_lost_bytes, less);
 }
 
 int
@@ -423,6 +426,7 @@ drain_start(struct drain *d, char ret_why[DRAIN_WHY])
 	}
 	ctr_set(&d->env->ctr, CTR_lane_held_bytes, 0);
 	d->chores_ns = d->traffic_ns = drain_now(d);
+	d->first_wall_ns = d->conf.shm_sys->wall_ns(d->conf.shm_sys->arg);
 	d->scan_due = true;
 	ringlook(d);
 	open_books(d, settled);

@@ -47,8 +47,8 @@
  *      spilled when the relay stays away, it comes behind what was spilled
  *      while it was out.  And after a kill a lane sends straight what was
  *      spilled behind such a span: the tail had not passed it.
- *   4. lane_taken_bytes = acked + spilled + held + lost; looked at once a
- *      second.
+ *   4. lane_taken_bytes = acked + spilled + held + aside + lost; looked at
+ *      once a second.
  *   5. While the queue has a frame to send and a lane bytes that are due,
  *      each gets a third at least of what is sent.
  *

@@ -116,6 +116,20 @@ holes_of(struct drain *d, const struct inlane *l)
 	return rs == NULL || rs->n > LANE_HOLES_MAX ? LANE_HOLES_MAX : rs->n;
 }
 
+/* Of n bytes of a lane that was there at the start, those taken already. */
+static uint64_t
+from_aside(struct drain *d, const struct inlane *l, uint64_t n)
+{
+	uint64_t aside = ctr_get(&d->env->ctr, CTR_lane_aside_bytes);
+
+	if (l->r.created_ns >= d->first_wall_ns)
+		return 0;
+	if (n > aside)
+		n = aside;
+	ctr_set(&d->env->ctr, CTR_lane_aside_bytes, aside - n);
+	return n;
+}
+
 /*
  * Where the lane stands.  What the queue has of it is not sent from here
  * again: the agent died between the put and moving the tail.
@@ -131,7 +145,7 @@ find_place(struct drain *d, struct inlane *l, bool first)
 	if (first)
 		d->first_held += n;
 	else
-		count(d, CTR_lane_taken_bytes, n);
+		count(d, CTR_lane_taken_bytes, n - from_aside(d, l, n));
 	held_more(d, n);
 	end = spilled_to(d, l);
 	if (end > l->tail) {

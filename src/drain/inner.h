@@ -188,6 +188,8 @@ struct drain {
 	struct span	*span_mem, *span_free;
 	unsigned	 spans_out;
 	uint64_t	 first_held;	/* found by the first scan */
+	uint64_t	 first_wall_ns;	/* of that scan */
+	bool		 unopened;	/* it found more than it could open */
 	unsigned	 doubling;	/* see inlane_double() */
 	bool		 queue_stuck;	/* full, until it notifies */
 

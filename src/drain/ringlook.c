@@ -22,6 +22,7 @@ struct scan {
 	bool		 on_disk;
 	bool		 first;
 	uint64_t	 waiting;	/* lanes there is no place for */
+	uint64_t	 unopened;	/* these, and others that may be full */
 	int		 error;		/* there is no descriptor for more */
 };
 
@@ -140,21 +141,29 @@ new_lane(struct scan *s, const char *name, const char *path)
 	}
 	r = inlane_attach(s->d, path, name, s->on_disk, s->first);
 	switch (r) {
+	case 0:
+		break;
 	case -EMFILE:
 	case -ENFILE:
 		s->error = r;
+		s->unopened++;
 		s->waiting++;
 		break;
 	case -EUSERS:
+		s->unopened++;
 		s->waiting++;
 		break;
-	case 0:
-	/* Gone, not ready or no room now: the next look may be luckier. */
-	case -ENOENT:
-	case -EAGAIN:
+	/* No room now, gone, or not ready: the next look may be luckier. */
 	case -ENOMEM:
 	case -ENOSPC:
+		s->unopened++;
 		break;
+	case -ENOENT:
+	case -EAGAIN:
+		break;
+	case -EPROTO:
+		s->unopened++;
+		/* FALLTHROUGH */
 	default:
 		bad_file(s->d, path, r);
 		break;
@@ -256,6 +265,8 @@ ringlook_now(struct drain *d)
 	scan_dir(&s, d->ring_dir, false);
 	scan_dir(&s, d->disk_dir, true);
 	ctr_set(&d->env->ctr, CTR_lane_waiting, s.waiting);
+	if (s.first)
+		d->unopened = s.unopened > 0 || s.error < 0;
 	tell_files(d, s.error);
 	if (s.error == 0)
 		forget_bad(d);

@@ -172,7 +172,7 @@ class Host(World):
             c = role.counters('agent').read()
             return (c['lane_held_bytes'] == 0 and c['lane_taken_bytes'] ==
                     c['lane_acked_bytes'] + c['lane_spilled_bytes'] +
-                    c['lane_lost_bytes']) and c
+                    c['lane_aside_bytes'] + c['lane_lost_bytes']) and c
         try:
             c = wait_for('balance', balanced, seconds, 0.05)
         except TimeoutError:

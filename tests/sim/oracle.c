@@ -85,6 +85,7 @@ balances(const struct node *n)
 	    node_ctr(n, CTR_lane_acked_bytes) +
 	    node_ctr(n, CTR_lane_spilled_bytes) +
 	    node_ctr(n, CTR_lane_lost_bytes) +
+	    node_ctr(n, CTR_lane_aside_bytes) +
 	    node_ctr(n, CTR_lane_held_bytes);
 }
 
