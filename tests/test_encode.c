@@ -133,7 +133,7 @@ START_TEST(integers_come_back_at_every_edge)
 	    UINT32_MAX, (int64_t)UINT32_MAX + 1, INT64_MAX, -1, -32, -33,
 	    -128, -129, -32768, -32769, INT32_MIN, (int64_t)INT32_MIN - 1,
 	    INT64_MIN };
-	struct emplog_field f;
+	struct emplog_field f = { 0 };
 	struct encode_in in = record("m", &f, 1);
 	const msgpack_object *o;
 	size_t i;
@@ -181,7 +181,7 @@ END_TEST
 START_TEST(texts_and_keys_of_every_length_come_back)
 {
 	char key[300], value[300];
-	struct emplog_field f;
+	struct emplog_field f = { 0 };
 	struct encode_in in = record("m", &f, 1);
 	const msgpack_object_map *m;
 	unsigned n, keep;
@@ -276,7 +276,7 @@ START_TEST(a_text_over_8k_becomes_head_and_tail_with_its_size)
 {
 	char *s = words(50000);
 	const msgpack_object_map *m;
-	struct emplog_field f;
+	struct emplog_field f = { 0 };
 	struct encode_in in = record("m", &f, 1);
 	const msgpack_object *o;
 	size_t half = (TEXT_CAP - 3) / 2;
@@ -469,7 +469,7 @@ START_TEST(values_of_secret_keys_are_replaced_whatever_their_case)
 	    "tokenizer_token", "token_usages_token", "mytoken",
 	    "client_secret_v2", "AWS_SECRET_ACCESS_KEY", "password",
 	    "db_password", "Passwd" };
-	struct emplog_field f;
+	struct emplog_field f = { 0 };
 	struct encode_in in = record("m", &f, 1);
 	const msgpack_object_map *m;
 	size_t i;
@@ -501,7 +501,7 @@ START_TEST(harmless_keys_and_all_numbers_stay)
 		EMPLOG_DOUBLE("token_rate", 1.5),
 		EMPLOG_BOOL("has_password", true),
 	};
-	struct emplog_field f;
+	struct emplog_field f = { 0 };
 	struct encode_in in = record("m", &f, 1);
 	const msgpack_object_map *m;
 	size_t i;
@@ -611,7 +611,7 @@ END_TEST
 
 START_TEST(a_record_over_its_limit_is_shortened_further_then_refused)
 {
-	struct emplog_field f[600];
+	struct emplog_field f[600] = { { 0 } };
 	struct encode_in in = record("m", f, 0);
 	char *s = words(TEXT_CAP);
 	size_t cap;
@@ -685,7 +685,7 @@ rnd(uint32_t n)
 START_TEST(random_records_are_whole_and_within_their_reservation)
 {
 	static const char alphabet[] = "aB r Bearer /+=-_.\xc3\xa9\n";
-	struct emplog_field f[12], sub[12];
+	struct emplog_field f[12] = { { 0 } }, sub[12] = { { 0 } };
 	char *text = malloc(40000);
 	struct encode_in in;
 	unsigned i, j;
