@@ -5,11 +5,13 @@
  *
  * Lines are gathered and written at the end of the turn, at exit at the
  * latest.  A reader that does not keep up loses lines, counted, and never
- * holds the worker up: the addon looks before it writes.  Not through
- * process.stdout, whose error event would end a worker whose reader is gone.
+ * holds the worker up: the addon looks before it writes, and without it the
+ * descriptor must be one that does not block.  Not through process.stdout,
+ * whose error event would end a worker whose reader is gone.
  */
 
 const fs = require('node:fs');
+const { isMainThread } = require('node:worker_threads');
 
 const LINES_MAX = 256 << 10;	// bytes waiting for a reader
 const AT_ONCE = 32 << 10;
@@ -45,9 +47,21 @@ function lineOf(object, level, json) {
 	return `${line}\n`;
 }
 
+// A thread's own stream goes to the main one, which writes it.
+function writeInThread(stream, bytes) {
+	if (stream.writableLength > LINES_MAX)
+		return 0;
+	stream.write(bytes);
+	return bytes.length;
+}
+
 function writeSome(fd, bytes) {
 	if (addon !== null)
 		return addon.write(fd, bytes);
+	// Once there, Node's stream has made a pipe or socket non-blocking.
+	const stream = fd === 1 ? process.stdout : process.stderr;
+	if (!isMainThread)
+		return writeInThread(stream, bytes);
 	try {
 		return fs.writeSync(fd, bytes);
 	} catch (e) {
