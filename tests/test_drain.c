@@ -971,7 +971,9 @@ START_TEST(what_the_spill_holds_is_not_sent_from_the_lane_again)
 }
 END_TEST
 
-START_TEST(the_books_balance_over_a_restart)
+/* An agent that can send nothing has taken 5,000 bytes of it, and ended. */
+static struct kit *
+lane_taken_and_left(void)
 {
 	struct kit *k = lane(DATA);
 
@@ -982,6 +984,13 @@ START_TEST(the_books_balance_over_a_restart)
 	pass(SECOND);
 	stop();
 	leave();
+	return k;
+}
+
+START_TEST(the_books_balance_over_a_restart)
+{
+	struct kit *k = lane_taken_and_left();
+
 	ck_assert_uint_eq(ctr(CTR_lane_held_bytes), 5000);
 	put_many(k, 10, 500);
 	dsk.refuses = 0;
@@ -997,15 +1006,8 @@ END_TEST
 
 START_TEST(no_byte_is_taken_twice_after_a_kill)
 {
-	struct kit *k = lane(DATA);
+	struct kit *k = lane_taken_and_left();
 
-	snd.up = false;
-	dsk.refuses = -ENOSPC;
-	ck_assert_int_eq(start(), 0);
-	put_many(k, 10, 500);
-	pass(SECOND);
-	stop();
-	leave();
 	/* Gauges begin anew, and a kill may fall behind a count. */
 	ctr_set(&env.ctr, CTR_lane_held_bytes, 0);
 	ctr_add(&env.ctr, CTR_lane_acked_bytes, 500);
@@ -1024,15 +1026,8 @@ END_TEST
 
 START_TEST(lanes_gone_with_a_reboot_are_counted_as_lost)
 {
-	struct kit *k = lane(DATA);
+	struct kit *k = lane_taken_and_left();
 
-	snd.up = false;
-	dsk.refuses = -ENOSPC;
-	ck_assert_int_eq(start(), 0);
-	put_many(k, 10, 500);
-	pass(SECOND);
-	stop();
-	leave();
 	ck_assert_int_eq(unlink(k->path), 0);
 	dsk.refuses = 0;
 	snd.up = true;
@@ -1046,15 +1041,8 @@ END_TEST
 static struct kit *
 lane_of_another_version(void)
 {
-	struct kit *k = lane(DATA);
+	struct kit *k = lane_taken_and_left();
 
-	snd.up = false;
-	dsk.refuses = -ENOSPC;
-	ck_assert_int_eq(start(), 0);
-	put_many(k, 10, 500);
-	pass(SECOND);
-	stop();
-	leave();
 	k->head->version = LANE_VERSION + 1;
 	dsk.refuses = 0;
 	snd.up = true;
