@@ -161,10 +161,8 @@ new_lane(struct scan *s, const char *name, const char *path)
 	case -ENOENT:
 	case -EAGAIN:
 		break;
-	case -EPROTO:
-		s->unopened++;
-		/* FALLTHROUGH */
 	default:
+		s->unopened += r == -EPROTO;
 		bad_file(s->d, path, r);
 		break;
 	}
