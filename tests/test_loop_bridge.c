@@ -483,6 +483,31 @@ START_TEST(what_the_server_said_before_closing_arrives)
 }
 END_TEST
 
+/* Found on a machine so busy that each look came before the next bytes. */
+START_TEST(what_the_server_said_arrives_where_each_turn_comes_late)
+{
+	bool done = false;
+
+	begin(0);
+	connect_bridge(_i == 1);
+	flow_start(&flow[0], plain, peer, 50000, 65536);
+	while (flow[0].sent < flow[0].total)
+		loop_turn(l, true);
+	bridges_close(set, on_flag, &done);
+	while (!done) {
+		usleep(21000);
+		loop_turn(l, false);
+	}
+	bridges_free(&set);
+	while (!flow[0].ended && flow[0].got < flow[0].total)
+		loop_turn(l, true);
+	ck_assert_uint_eq(flow[0].got, 50000);
+	close_fd(plain);
+	close_fd(peer);
+	finish();
+}
+END_TEST
+
 START_TEST(a_set_has_its_bound)
 {
 	int fd[2], far;
@@ -566,6 +591,8 @@ bridge_tests(TCase *tc)
 	tcase_add_loop_test(tc, a_peer_that_never_ends_is_left_after_a_while,
 	    0, 2);
 	tcase_add_loop_test(tc, a_set_is_closed_at_any_instant, 0, 2);
+	tcase_add_loop_test(tc,
+	    what_the_server_said_arrives_where_each_turn_comes_late, 0, 2);
 	tcase_add_loop_test(tc, what_the_server_said_before_closing_arrives,
 	    0, 2);
 	tcase_add_test(tc, a_set_has_its_bound);

@@ -24,6 +24,7 @@ struct way {			/* one direction; one buffer, filled or sent */
 	struct iovec	 iov;
 	bool		 over;		/* nothing more goes this way */
 	bool		 drop;		/* nobody takes it: read and forget */
+	bool		 still;		/* nothing moved since the last look */
 	uint8_t		 buf[BRIDGE_BYTES];
 };
 
@@ -173,6 +174,7 @@ recv_done(struct op *op)
 	struct way *w = op->arg;
 	struct bridge *b = w->b;
 
+	w->still = false;
 	if (b->dead) {
 		/* nothing more */
 	} else if (op->res < 0 && w == &b->way[IN]) {
@@ -195,6 +197,7 @@ send_done(struct op *op)
 	struct bridge *b = w->b;
 	size_t n = op->res > 0 ? (size_t)op->res : 0;
 
+	w->still = false;
 	must(n <= w->iov.iov_len);
 	w->iov.iov_base = (uint8_t *)w->iov.iov_base + n;
 	w->iov.iov_len -= n;
@@ -296,19 +299,27 @@ bridges_open_count(const struct bridges *set)
 
 /* ---- closing the set ---- */
 
-/* A bridge whose plain side has nothing to say ends now, all of them late. */
+/*
+ * A bridge whose plain side has nothing to say ends now, all of them late.
+ * Nothing to say: from one look to the next, as a look may come before bytes
+ * that are there are read.
+ */
 static void
 look_done(struct op *op)
 {
 	struct bridges *set = op->arg;
 	uint64_t now = loop_now(set->env->loop);
 	struct bridge *b, *next;
+	struct way *out;
 
 	set_check(set);
 	for (b = set->first; b != NULL; b = next) {
 		next = b->next;
-		if (op_idle(&b->way[OUT].send) || now >= set->until_ns)
+		out = &b->way[OUT];
+		if ((out->still && op_idle(&out->send)) ||
+		    now >= set->until_ns)
 			b->dead = true;
+		out->still = true;
 		settle(b);
 	}
 	if (set->n > 0 && now < set->until_ns)
