@@ -8,9 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "shm/ring.h"
+#include "shm/pool_lane.h"
 
-#define LOOK_NS		1000000000u	/* between looks at a lane's file */
 #define SPINS		20000u
 #define LEAST_BYTES	(ENCODE_HEAD + 2)
 
@@ -102,30 +101,13 @@ lane_open(struct loan *l)
 {
 	const struct pool_conf *c = &all.conf;
 	bool first = l == main_loan();
-	struct writer_conf conf = {
-		.sys = c->sys,
-		.ring_dir = c->ring_dir,
-		.lane_bytes = c->lane_bytes,
-		.ring_max = ring_room(c->sys, c->ring_dir, c->ring_max),
-		.disk_max = c->ring_max,
-		.ring_owner = c->ring_owner,
-		.identity = c->identity,
-		.identity_len = c->identity_len,
-	};
-	uint64_t room = conf.ring_max;
+	struct writer_conf conf = pool_writer_conf(c, first);
 	int r;
 
-	if (first && c->state_dir[0] != '\0')
-		conf.state_dir = c->state_dir;
-	if (!first) {
-		/* The same room as a second thread's lane has in pool.c. */
-		conf.ring_max /= 2;
-		conf.flags |= LANE_F_EXTRA;
-	}
 	r = writer_open(&l->lane.w, &conf);
 	if (r == -ENOSPC && !first) {
 		/* Borrowers cannot share as the threads of pool.c do. */
-		conf.ring_max = room - room / 8;
+		conf.ring_max += conf.ring_max / 4 * 3;
 		conf.lane_bytes = LANE_DATA_MIN;
 		if (c->state_dir[0] != '\0')
 			conf.state_dir = c->state_dir;
@@ -183,24 +165,6 @@ loan_open(struct loan **ret_loan, const struct pool_conf *conf)
 /* ---- closing ---- */
 
 static void
-stats_add(struct emplog_stats *st, const struct lane_producer *p)
-{
-	unsigned i;
-
-	st->written += atomic_load_explicit(&p->records,
-	    memory_order_relaxed);
-	for (i = 0; i < LANE_SEVERITIES; i++)
-		st->refused += atomic_load_explicit(&p->refused[i],
-		    memory_order_relaxed);
-	st->oversize += atomic_load_explicit(&p->oversize,
-	    memory_order_relaxed);
-	st->shortened += atomic_load_explicit(&p->shortened,
-	    memory_order_relaxed);
-	st->redacted += atomic_load_explicit(&p->redacted,
-	    memory_order_relaxed);
-}
-
-static void
 lane_unlock(struct loan *l)
 {
 	atomic_store_explicit(&l->lane.lock, 0, memory_order_release);
@@ -211,7 +175,7 @@ stats_keep(const struct lane_producer *p)
 {
 	struct emplog_stats st = { 0 };
 
-	stats_add(&st, p);
+	pool_lane_stats(&st, p);
 	atomic_fetch_add(&all.written, st.written);
 	atomic_fetch_add(&all.refused, st.refused);
 	atomic_fetch_add(&all.oversize, st.oversize);
@@ -407,25 +371,13 @@ look_due(const struct loan *l, uint64_t wall_ns)
 	    memory_order_relaxed) != 0;
 }
 
-/* As in pool.c: a lane younger than a second is kept. */
 static bool
 must_move(struct loan *l, uint64_t wall_ns)
 {
-	struct lane *lane = &l->lane;
-	uint64_t now;
-	bool retired;
-
 	if (l->forked)
 		return true;
-	retired = atomic_load_explicit(&lane->w.agent->retired,
-	    memory_order_relaxed) != 0;
-	lane->looked_wall_ns = wall_ns;
-	now = mono();
-	if (now - (retired ? lane->opened_mono_ns : lane->looked_mono_ns) <
-	    LOOK_NS)
-		return false;
-	lane->looked_mono_ns = now;
-	return writer_retired(&lane->w);
+	l->lane.looked_wall_ns = wall_ns;
+	return pool_lane_retired(&l->lane, mono());
 }
 
 static void
@@ -572,7 +524,7 @@ loan_stats(struct emplog_stats *ret_stats)
 		if (!pool_lock(&l->lane, SPINS))
 			continue;
 		if (!l->forked)
-			stats_add(&st, l->lane.w.prod);
+			pool_lane_stats(&st, l->lane.w.prod);
 		st.lanes++;
 		lane_unlock(l);
 	}

@@ -34,16 +34,9 @@ pool_lane_stats(struct emplog_stats *st, const struct lane_producer *p)
 	    memory_order_relaxed);
 }
 
-/*
- * The first lane may use the whole ring and the disk behind it; the others
- * only half of the ring, for one program with many threads must not take the
- * room from those that come after it: its threads can share.
- */
-int
-pool_lane_open(struct lane *l)
+struct writer_conf
+pool_writer_conf(const struct pool_conf *c, bool first)
 {
-	bool first = l == &pool.lane[0];
-	struct pool_conf *c = &pool.conf;
 	struct writer_conf conf = {
 		.sys = c->sys,
 		.ring_dir = c->ring_dir,
@@ -53,10 +46,7 @@ pool_lane_open(struct lane *l)
 		.ring_owner = c->ring_owner,
 		.identity = c->identity,
 		.identity_len = c->identity_len,
-		/* In emplog_open(), or a child's first call: never again. */
-		.patient = first && atomic_load(&pool.try_ns) == 0,
 	};
-	int r;
 
 	if (first && c->state_dir[0] != '\0')
 		conf.state_dir = c->state_dir;
@@ -64,6 +54,18 @@ pool_lane_open(struct lane *l)
 		conf.ring_max /= 2;
 		conf.flags |= LANE_F_EXTRA;
 	}
+	return conf;
+}
+
+int
+pool_lane_open(struct lane *l)
+{
+	bool first = l == &pool.lane[0];
+	struct writer_conf conf = pool_writer_conf(&pool.conf, first);
+	int r;
+
+	/* In emplog_open(), or a child's first call: never again. */
+	conf.patient = first && atomic_load(&pool.try_ns) == 0;
 	r = writer_open(&l->w, &conf);
 	if (first)
 		atomic_store(&pool.error, r);
@@ -129,21 +131,26 @@ pool_lane_close(struct lane *l, bool clean)
 	writer_close(&l->w, clean);
 }
 
+bool
+pool_lane_retired(struct lane *l, uint64_t now)
+{
+	bool retired = atomic_load_explicit(&l->w.agent->retired,
+	    memory_order_relaxed) != 0;
+
+	/* The record's time may be the caller's, and jump: this does not. */
+	if (now - (retired ? l->opened_mono_ns : l->looked_mono_ns) < LOOK_NS)
+		return false;
+	l->looked_mono_ns = now;
+	return writer_retired(&l->w);
+}
+
 int
 pool_lane_look(struct lane *l, uint64_t wall_ns)
 {
-	uint64_t now;
-	bool retired;
+	uint64_t now = pool_mono();
 
-	retired = atomic_load_explicit(&l->w.agent->retired,
-	    memory_order_relaxed) != 0;
 	l->looked_wall_ns = wall_ns;
-	now = pool_mono();
-	/* The record's time may be the caller's, and jump: this does not. */
-	if (now - (retired ? l->opened_mono_ns : l->looked_mono_ns) < LOOK_NS)
-		return 0;
-	l->looked_mono_ns = now;
-	if (!writer_retired(&l->w))
+	if (!pool_lane_retired(l, now))
 		return 0;
 	pool_lane_close(l, true);
 	if (pool_lane_open(l) == 0)
