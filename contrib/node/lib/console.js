@@ -11,7 +11,6 @@
  */
 
 const fs = require('node:fs');
-const { isMainThread } = require('node:worker_threads');
 
 const LINES_MAX = 256 << 10;	// bytes waiting for a reader
 const AT_ONCE = 32 << 10;
@@ -47,22 +46,13 @@ function lineOf(object, level, json) {
 	return `${line}\n`;
 }
 
-// A thread's own stream goes to the main one, which writes it.
-function writeInThread(stream, bytes) {
-	if (stream.writableLength > LINES_MAX)
-		return 0;
-	stream.write(bytes);
-	return bytes.length;
-}
-
 function writeSome(fd, bytes) {
 	if (addon !== null)
 		return addon.write(fd, bytes);
-	// Once there, Node's stream has made a pipe or socket non-blocking.
-	const stream = fd === 1 ? process.stdout : process.stderr;
-	if (!isMainThread)
-		return writeInThread(stream, bytes);
 	try {
+		// Once there, Node's stream has made a pipe or socket non-blocking; for
+		// threads that of the main one has, which is there from the first of them.
+		void (fd === 1 ? process.stdout : process.stderr);
 		return fs.writeSync(fd, bytes);
 	} catch (e) {
 		// A full pipe; else nobody is there, and never will be.

@@ -493,18 +493,26 @@ test('the console prints as LOG_FORMAT says, without secrets', async () => {
 	assert.strictEqual(text.records.length, 2);
 });
 
-for (const [how, more] of [['', {}], [' without the addon', { EMPLOG_ADDON: '0' }]])
+for (const [how, more] of [['', {}], [' without the addon', { EMPLOG_ADDON: '0' }],
+	[' in a thread without the addon', { EMPLOG_ADDON: '0', IN_THREAD: '1' }]])
 test(`a reader of stdout that does not read holds nobody up${how}`, async (t) => {
 	const dir = kit.ring();
 	const file = path.join(kit.scratch(), 'loud.js');
 	fs.writeFileSync(file, `
-		const emplog = require(process.env.EMPLOG_PACKAGE);
-		const l = new emplog.ConnectorLogger({}, { console: 'on' });
-		let n = 0;
-		const go = () => { for (let i = 0; i < 2000; i++) l.info('line', { pad: 'x'.repeat(200) });
-			if (++n < 20) setImmediate(go); else { process.stderr.write(JSON.stringify(
-				emplog.stats().console)); process.exit(0); } };
-		go();`);
+		const { Worker, isMainThread } = require('node:worker_threads');
+		const loud = () => {
+			const emplog = require(process.env.EMPLOG_PACKAGE);
+			const l = new emplog.ConnectorLogger({}, { console: 'on' });
+			let n = 0;
+			const go = () => { for (let i = 0; i < 2000; i++) l.info('line', { pad: 'x'.repeat(200) });
+				if (++n < 20) setImmediate(go); else { require('fs').writeSync(2, JSON.stringify(
+					emplog.stats().console)); process.exit(0); } };
+			go();
+		};
+		if (isMainThread && process.env.IN_THREAD === '1')
+			new Worker(__filename);
+		else
+			loud();`);
 	const { spawn } = require('node:child_process');
 	const p = spawn(kit.NODE, [file], { env: kit.envOf({ EMPLOG_RING_DIR: dir, ...more }),
 		stdio: ['ignore', 'pipe', 'pipe'] });
