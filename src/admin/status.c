@@ -111,6 +111,15 @@ look_at_life(struct role *ro, uint64_t now, bool expected)
 		trouble(ro, "stopped %s ago", ago.text);
 }
 
+/* The page is a file: what is no errno is an unknown one. */
+static int
+errno_in(const struct counters *c, enum ctr id)
+{
+	uint64_t n = ctr_get(c, id);
+
+	return n < 4096 ? (int)n : EIO;
+}
+
 static void
 look_at_work(struct role *ro, uint64_t now)
 {
@@ -118,9 +127,9 @@ look_at_work(struct role *ro, uint64_t now)
 	uint64_t oldest = ctr_get(c, CTR_queue_oldest_ns);
 	uint64_t ends = ctr_get(c, CTR_tls_cert_expires) * NS_PER_S;
 	uint64_t status = ctr_get(c, CTR_export_last_status);
-	int disk = (int)ctr_get(c, CTR_queue_disk_error);
-	int file = (int)ctr_get(c, CTR_export_file_error);
-	int dead = (int)ctr_get(c, CTR_export_dead_error);
+	int disk = errno_in(c, CTR_queue_disk_error);
+	int file = errno_in(c, CTR_export_file_error);
+	int dead = errno_in(c, CTR_export_dead_error);
 
 	if (ro->bit == ROLE_AGENT && ctr_get(c, CTR_hop_up) == 0)
 		trouble(ro, "no relay is connected");
