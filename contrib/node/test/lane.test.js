@@ -495,7 +495,9 @@ test('the console prints as LOG_FORMAT says, without secrets', async () => {
 
 for (const [how, more] of [['', {}], [' without the addon', { EMPLOG_ADDON: '0' }],
 	[' in a thread without the addon', { EMPLOG_ADDON: '0', IN_THREAD: '1' }]])
-test(`a reader of stdout that does not read holds nobody up${how}`, async (t) => {
+test(`a reader of stdout that does not read holds nobody up${how}`, {
+	skip: more.IN_THREAD ? kit.ofNode : false,
+}, async (t) => {
 	const dir = kit.ring();
 	const file = path.join(kit.scratch(), 'loud.js');
 	fs.writeFileSync(file, `
